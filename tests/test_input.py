@@ -1,0 +1,232 @@
+"""Bad usage and bad configs: one line that says what is wrong and what is allowed; exit code 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import unittest
+from pathlib import Path
+from unittest import mock
+
+import attn_bottleneck
+from tests.support import ROOT, ScriptTest, process, run, without_stream
+
+
+class Flags(ScriptTest):
+    def test_refusals(self) -> None:
+        count = "must be a whole number from 1 to 10^18"
+        dtypes = "must be one of fp32, tf32, fp16, bf16, fp8, int8, fp4"
+        for flags, *expected in (
+            *(
+                (f"{flag}={value}", f"{flag} {count}", value)
+                for flag in ("--ngpu", "--seq", "--batch")
+                for value in ("0", "-1", "1.5", "1e3", "nan", "inf", "True", "x", "1_0", "+1")
+            ),
+            ("--seq=", f'--seq {count}, not ""'),
+            ("--seq=\u0661", count),  # ARABIC-INDIC DIGIT ONE
+            ("--seq=" + "9" * 19, f"--seq {count}, not 9999999999999999999"),
+            ("--seq=" + "9" * 5000, f"--seq {count}, not one of 5000 digits"),
+            ("--ngpu", "--ngpu: expected one argument"),
+            ("--seq -5", count, '"-5"'),
+            ("--gen maybe", "--gen must be one of true, yes, 1, on, false, no, 0, off", '"maybe"'),
+            ("--dtype fp17", dtypes, '"fp17" (did you mean fp16?)'),
+            ("--dtype=", dtypes, '""'),
+            ("--dtype fp8", "--dtype fp8: A100 has no figure for it (it has fp32, fp16)"),
+            ("--fp16 --dtype fp32", "--fp16 and --dtype fp32 contradict each other"),
+            ("--fp16=1", "--fp16"),
+            ("--sqe 4", 'unknown argument "--sqe" (did you mean --seq?)'),
+            ("--nGPU=4", '"--nGPU=4" (did you mean --ngpu?)'),
+            ("--ng 4", 'unknown argument "--ng"'),
+            ("10", 'unknown argument "10"; see --help'),
+            ("--config", "--config: expected one argument"),
+        ):
+            with self.subTest(flags):
+                error = self.refusal(*flags.split())
+                for part in expected:
+                    self.assertIn(part, error)
+
+    def test_last_of_a_repeated_flag_counts(self) -> None:
+        self.assertEqual(self.answer("--seq", "8", "--seq", "9"), self.answer("--seq", "9"))
+
+    def test_help_opens_with_examples(self) -> None:
+        text = self.answer("-h")
+        self.assertEqual(text, self.answer("--help"))
+        self.assertEqual(text, self.answer("--ngpu", "2", "--help", "--bogus"))
+        examples, flags = text.split("flags:")
+        self.assertIn("python3 attn_bottleneck.py --ngpu 10", examples)
+        for flag in ("-h, --help", "--ngpu N", "--gen [BOOL]", "--fp16", "--seq N", "--batch N"):
+            self.assertIn(f"\n  {flag} ", flags)
+        for flag in ("--dtype TYPE", "--config FILE", "--version"):
+            self.assertIn(f"\n  {flag} ", flags)
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        with mock.patch.dict(os.environ, COLUMNS="40", FORCE_COLOR="1"):
+            self.assertEqual(self.answer("-h"), text)
+
+    def test_examples_of_the_help_run(self) -> None:
+        lines = [line.strip() for line in self.answer("-h").splitlines()]
+        commands = [
+            re.split("   *|>", line)[0].split()[2:] for line in lines if line.startswith("python3 ")
+        ]
+        self.assertGreater(len(commands), 3)
+        for command in commands:
+            with self.subTest(command):
+                known = [part.replace("my.json", self.config()) for part in command]
+                self.answer(*known)
+
+    def test_version(self) -> None:
+        expected = f"attn_bottleneck.py {attn_bottleneck.__version__}\n"
+        self.assertEqual(self.answer("--version"), expected)
+
+
+class Config(ScriptTest):
+    def test_wrong_values(self) -> None:
+        count, figure = "whole number from 1 to 10^18", "number from 1e-9 to 1e15"
+        keys = [("GPU", key, figure) for key in ("fp16", "fp32", "memory", "bandwidth", "pcie")]
+        keys += [("GPU", key, figure) for key in ("bf16", "tf32", "fp8", "int8", "fp4", "nvlink")]
+        keys += [("Model", key, count) for key in ("n_layer", "n_head", "n_kv_head", "dim_head")]
+        wrong = ["0", "-1", "true", "false", '"8"', "null", "[8]", "{}", "1e999", "-0.0", "1e300"]
+        for section, key, allowed in keys:
+            for value in [*wrong, *(["1.5", "2.0"] if section == "Model" else [])]:
+                change = {key: "SET"}
+                path = self.config(change) if section == "GPU" else self.config(None, change)
+                text = Path(path).read_text().replace('"SET"', value)
+                with self.subTest(key=key, value=value):
+                    error = self.refusal("--config", self.written(text))
+                    self.assertIn(f"config.json: {section}.{key} must be a {allowed}, not ", error)
+
+    def test_quotes_what_it_found(self) -> None:
+        for value, quoted in (
+            (-3, "-3"),
+            ("8", '"8"'),
+            (True, "true"),
+            (None, "null"),
+            ([1], "a list"),
+            ({}, "an object"),
+        ):
+            with self.subTest(value=value):
+                error = self.refusal("--config", self.config(gpu={"fp16": value}))
+                self.assertTrue(error.endswith(f", not {quoted}\n"), error)
+        error = self.refusal("--config", self.config(gpu={"fp16": "x" * 9999}))
+        self.assertIn("... (10001 characters)", error)
+
+    def test_name_must_be_printable(self) -> None:
+        for name in ("", "A\n100", "A\u00e9", 100, None, "\ud800"):
+            with self.subTest(name=name):
+                error = self.refusal("--config", self.config(gpu={"model": name}))
+                self.assertIn("GPU.model must be a name in printable ASCII, not ", error)
+
+    def test_missing_keys(self) -> None:
+        for section, keys in attn_bottleneck.DEFAULT_CONFIG.items():
+            for key in keys:
+                with self.subTest(key):
+                    error = self.refusal("--config", self.config(drop=f"{section}.{key}"))
+                    self.assertIn(f"config.json: {section}.{key} is missing", error)
+        error = self.refusal("--config", self.written("{}"))
+        self.assertIn("GPU.model is missing", error)
+
+    def test_unknown_keys(self) -> None:
+        error = self.refusal("--config", self.config(gpu={"bandwith": 3}))
+        self.assertIn('GPU has an unknown key "bandwith" (did you mean bandwidth?)', error)
+        error = self.refusal("--config", self.config(model={"zzz": 3}))
+        self.assertIn('unknown key "zzz" (known: n_layer, n_head,', error)
+        error = self.refusal("--config", self.written('{"gpu": {}}'))
+        self.assertIn('unknown key "gpu" (did you mean GPU?)', error)
+
+    def test_heads_must_divide(self) -> None:
+        for kv_head in (5, 192):
+            error = self.refusal("--config", self.config(model={"n_kv_head": kv_head}))
+            self.assertIn(f"Model.n_kv_head must divide n_head 96, not {kv_head}", error)
+
+    def test_not_a_config(self) -> None:
+        for text, expected in (
+            (b"", "is not JSON: Expecting value (line 1, column 1)"),
+            (b"{", "is not JSON: "),
+            (b'{"GPU": {},}', "is not JSON: "),
+            (b"\xff\xfe{", "is not UTF-8 text (byte 0)"),
+            (b'{"a": "\xe9"}', "is not UTF-8 text (byte 7)"),
+            (b"[]", "it must be an object {...}, not a list"),
+            (b'"x"', 'it must be an object {...}, not "x"'),
+            (b'{"GPU": 3}', "GPU must be an object {...}, not 3"),
+            (b'{"GPU": {"fp16": NaN}}', "NaN is not a JSON number"),
+            (b'{"GPU": {"fp16": -Infinity}}', "-Infinity is not a JSON number"),
+            (b'{"GPU": {"fp16": 1, "fp16": 2}}', 'key "fp16" is given twice'),
+            (b'{"GPU": {}, "GPU": {}}', 'key "GPU" is given twice'),
+            (b'{"GPU": {"fp16": ' + b"9" * 5000 + b"}}", "a number of 5000 digits is too large"),
+            (b"[" * 100_000, "is nested too deeply"),
+            (b" " * (2**24 + 1), "is larger than 16 MiB"),
+        ):
+            with self.subTest(text[:40]):
+                self.assertIn(
+                    f"config.json: {expected}", self.refusal("--config", self.written(text))
+                )
+
+    def test_not_a_file(self) -> None:
+        link = self.folder / "link.json"
+        link.symlink_to("nowhere")
+        for path, expected in (
+            (str(self.folder), "cannot be read: Is a directory"),
+            (str(self.folder / "none.json"), "none.json: cannot be read: No such file"),
+            (str(link), "link.json: cannot be read: No such file"),
+            (str(self.folder / "new\nline\u00e9"), "new\\nline\\xe9: cannot be read"),
+            ("", "cannot be read: No such file"),
+            ("a\0b", "a\\x00b: embedded null byte"),
+        ):
+            with self.subTest(path):
+                self.assertIn(expected, self.refusal("--config", path))
+
+    def test_byte_order_mark_is_welcome(self) -> None:
+        text = (ROOT / "config.json").read_bytes()
+        self.assertEqual(
+            self.answer("--config", self.written(b"\xef\xbb\xbf" + text)), self.answer()
+        )
+
+    def test_flags_do_not_come_from_the_config(self) -> None:
+        path = self.config(gpu={"model": "X1", "fp32": 39, "nvlink": 600})
+        report = self.answer("--config", path, "--ngpu", "3")
+        self.assertIn("Working with 3 X1 GPUs\n", report)
+        self.assertIn("Computation time (FP32):  2.143e-07s", report)  # 25067520 / 39e12 / 3
+
+
+class WhereTheConfigComesFrom(ScriptTest):
+    def test_shipped_config_equals_the_built_in_values(self) -> None:
+        shipped = json.loads((ROOT / "config.json").read_text())
+        self.assertEqual(shipped, attn_bottleneck.DEFAULT_CONFIG)
+
+    def test_beside_the_script_or_built_in(self) -> None:
+        script = self.folder / "attn_bottleneck.py"
+        with mock.patch.object(attn_bottleneck, "__file__", str(script)):
+            self.assertEqual(run().out, self.answer())
+            self.config(gpu={"model": "beside"})
+            self.assertIn("1 beside GPUs", self.answer())
+            self.written("{", "config.json")
+            self.assertIn("config.json: is not JSON", self.refusal())
+
+    def test_never_the_current_folder(self) -> None:
+        self.config(gpu={"model": "elsewhere"})
+        self.assertIn("1 A100 GPUs", process(cwd=self.folder).stdout)
+
+    def test_standard_input(self) -> None:
+        text = (ROOT / "config.json").read_text().replace("A100", "piped")
+        self.assertIn("1 piped GPUs", process("--config", "-", input=text).stdout)
+        error = process("--config", "-", input="{").stderr
+        self.assertIn("standard input: is not JSON", error)
+
+    @unittest.skipUnless(os.path.exists("/dev/stdin"), "no /dev/stdin here")
+    def test_pipe_by_name(self) -> None:
+        text = (ROOT / "config.json").read_text().replace("A100", "piped")
+        self.assertIn("1 piped GPUs", process("--config", "/dev/stdin", input=text).stdout)
+
+
+class NoStandardStreams(ScriptTest):
+    def test_no_standard_error(self) -> None:
+        with without_stream("stderr"):
+            self.assertEqual(attn_bottleneck.main(["--bogus"]), 2)
+
+    def test_no_standard_output(self) -> None:
+        with without_stream("stdout"), mock.patch.object(sys, "stderr") as stderr:
+            self.assertEqual(attn_bottleneck.main([]), 1)
+        stderr.write.assert_called_once_with(
+            "attn_bottleneck.py: error: standard output is closed\n"
+        )

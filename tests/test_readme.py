@@ -1,0 +1,46 @@
+"""The README's commands print what it shows."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import attn_bottleneck
+from tests.support import ROOT, ScriptTest, run
+
+README = (ROOT / "README.md").read_text()
+
+
+def shown_commands() -> list[tuple[str, str]]:
+    """Every `$ command` of the README's console blocks with the output shown below it."""
+    found = []
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            found.append((command, output))
+    return found
+
+
+class Readme(ScriptTest):
+    def test_commands_print_what_is_shown(self) -> None:
+        run_here = 0
+        for command, output in shown_commands():
+            program, script, *argv = shlex.split(command)
+            if (program, script) == ("python3", "attn_bottleneck.py"):
+                run_here += 1
+                with self.subTest(command):
+                    result = run(*argv)
+                    self.assertEqual(result.out + result.err, output)
+        self.assertGreaterEqual(run_here, 2)
+
+    def test_says_how_to_run_the_tests(self) -> None:
+        self.assertIn(("python3 -m unittest", ""), shown_commands())
+
+    def test_names_every_flag_and_key(self) -> None:
+        for flag in re.findall(r"--[a-z-]+", self.answer("--help")):
+            with self.subTest(flag):
+                self.assertIn(flag, README)
+        for section, keys in attn_bottleneck.CONFIG_KEYS.items():
+            for key in keys:
+                with self.subTest(key):
+                    self.assertRegex(README, rf"`({section}\.)?{key}`")

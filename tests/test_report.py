@@ -1,0 +1,206 @@
+"""The classic report: to the byte where it is documented, and right everywhere else."""
+
+from __future__ import annotations
+
+import random
+import re
+from fractions import Fraction
+
+from tests.support import SHARED, ScriptTest, needs_shared
+
+SPEC = {
+    "default": "",
+    "ngpu10": "--ngpu 10",
+    "ngpu4_fp16_seq2048": "--ngpu 4 --fp16 --seq 2048",
+    "ngpu2_prefill_seq512": "--ngpu 2 --gen False --seq 512",
+    "ngpu2_batch8": "--ngpu 2 --batch 8",
+}
+
+# Quoted from those documents, for where they are absent: FLOPs, bytes and times in their order.
+QUOTED = {
+    "": "25067520 1.286e-06 50282496 2.599e-05 39.115 25153536 1.290e-06 50282496 2.599e-05 38.981",
+    "--ngpu 10": "25067520 1.286e-07 50282496 2.599e-06 393216 6.144e-06 6.768 39.115"
+    " 25153536 1.290e-07 50282496 2.599e-06 49152 7.680e-07 24.434 38.981",
+    "--ngpu 4 --fp16 --seq 2048": "50135040 4.017e-08 50307072 6.500e-06 393216 6.144e-06 7.979"
+    " 313.071 50319360 4.032e-08 50307072 6.500e-06 24576 3.840e-07 92.259 311.924",
+    "--ngpu 2 --gen False --seq 512": "6417285120 1.645e-04 25165824 6.503e-06 100663296"
+    " 1.573e-03 0.013 0.076 6436159488 1.650e-04 25165824 6.503e-06 25165824 3.932e-04 0.035 0.076",
+    "--ngpu 2 --batch 8": "200540160 5.142e-06 402259968 1.039e-04 3145728 4.915e-05 6.768 39.115"
+    " 201228288 5.160e-06 402259968 1.039e-04 393216 6.144e-06 24.434 38.981",
+}
+
+RESULT = re.compile(
+    r"FLOPS: (\d+)|time.*: +([-+.e\d]+)s$|= (\d+) bytes|Requirement.*: ([.\d]+) TB/s", re.MULTILINE
+)
+
+
+def results(report: str) -> list[str]:
+    """Every result in a report, top to bottom."""
+    return ["".join(groups) for groups in RESULT.findall(report)]
+
+
+class Documented(ScriptTest):
+    @needs_shared("spec")
+    def test_specification_to_the_byte(self) -> None:
+        for name, flags in SPEC.items():
+            with self.subTest(name):
+                expected = (SHARED / "spec" / f"{name}.txt").read_bytes().decode("ascii")
+                self.assertEqual(self.answer(*flags.split()), expected)
+
+    def test_quoted_results(self) -> None:
+        for flags, expected in QUOTED.items():
+            with self.subTest(flags):
+                self.assertEqual(results(self.answer(*flags.split())), expected.split())
+
+
+def matrix_product_flops(rows: int, inner: int, columns: int) -> int:
+    """Multiplications and additions of a dense matrix product, counted one result at a time."""
+    multiplications = additions = 0
+    for _ in range(rows):
+        for _ in range(columns):
+            multiplications += inner
+            additions += inner - 1
+    return multiplications + additions
+
+
+class Arithmetic(ScriptTest):
+    def test_random_shapes_against_counting(self) -> None:
+        draw = random.Random(20261123)
+        for _ in range(300):
+            layers, kv_head, group, width = (draw.randint(1, 6) for _ in range(4))
+            batch, seq, gpus = draw.randint(1, 4), draw.randint(1, 12), draw.randint(1, 5)
+            generation = draw.random() < 0.5
+            dtype, element = draw.choice([("fp32", 4), ("fp16", 2), ("fp8", 1), ("tf32", 4)])
+            gpu = {"fp8": 624, "tf32": 156}
+            head = kv_head * group
+            model = {"n_layer": layers, "n_head": head, "n_kv_head": kv_head, "dim_head": width}
+            argv = ["--config", self.config(gpu, model), "--dtype", dtype, "--seq", str(seq)]
+            argv += ["--ngpu", str(gpus), "--batch", str(batch), "--gen", str(generation)]
+
+            peak = {"fp32": 19.5, "fp16": 312, "fp8": 624, "tf32": 156}[dtype]
+            query, rows = (1, seq - 1) if generation else (seq, seq)
+            read = sum(element for _ in range(batch * kv_head * rows * width))
+            expected = []
+            for each_flops, shared in (
+                (matrix_product_flops(query, width, seq), query * seq),
+                (matrix_product_flops(query, seq, width), query * width),
+            ):
+                flops = each_flops * batch * head
+                compute = Fraction(flops) / (Fraction(peak) * 10**12)
+                memory = Fraction(read, 1935 * 10**9)
+                expected += [f"{flops}", f"{float(compute / gpus):.3e}"]
+                expected += [f"{read}", f"{float(memory / gpus):.3e}"]
+                if gpus > 1:
+                    moved = shared * batch * head * element
+                    sync = Fraction(moved, 64 * 10**9)
+                    required = read / (compute + sync) / 10**12
+                    expected += [f"{moved}", f"{float(sync):.3e}", f"{float(required):.3f}"]
+                expected.append(f"{float(read / compute / 10**12):.3f}")
+            with self.subTest(argv=argv[2:], model=model):
+                report = self.answer(*argv)
+                self.assertEqual(results(report), expected)
+                cached = 2 * layers * read
+                cut = f"{cached} bytes" if cached < 1000 else f"{cached // 1000} KB"
+                self.assertIn(f"Cached KV size ({dtype.upper()}): {cut}\n", report)
+                self.assertEqual("with sync" in report, gpus > 1)
+
+    def test_exact_at_any_length(self) -> None:
+        # By hand: 96 heads x 1e12 keys x 255; 96 x 128 x (2e12 - 1); 96 x 128 x (1e12 - 1) x 4.
+        found = results(self.answer("--seq", "1000000000000"))
+        self.assertEqual(found[0], "24480000000000000")
+        self.assertEqual(found[2], "49151999999950848")
+        self.assertEqual(found[5], "24575999999987712")
+
+    def test_largest_accepted_numbers(self) -> None:
+        most = str(10**18)
+        report = self.answer("--seq", most, "--batch", most, "--ngpu", most)
+        self.assertIn(f"Total FLOPS: {96 * 10**36 * 255} FLOPS", report)
+        self.assertNotRegex(report, "inf|nan")
+
+    def test_cache_unit(self) -> None:
+        # Bytes a row of K and V: 2 x n_layer x n_head x dim_head x 2 = 4 x dim_head here.
+        for width, rows, expected in (
+            (1, 1, "4 bytes"),
+            (1, 249, "996 bytes"),
+            (1, 250, "1 KB"),
+            (250, 999, "999 KB"),
+            (250, 1000, "1 MB"),
+            (250, 999_999, "999 MB"),
+            (250, 1_000_000, "1 GB"),
+            (250, 1_999_999_999, "1999 GB"),
+        ):
+            config = self.config(model={"n_layer": 1, "n_head": 1, "dim_head": width})
+            flags = ("--config", config, "--fp16", "--seq", str(rows + 1))
+            with self.subTest(rows=rows):
+                self.assertIn(f"Cached KV size (FP16): {expected}\n", self.answer(*flags))
+
+    def test_one_key_generated_alone_reads_nothing(self) -> None:
+        report = self.answer("--seq", "1")
+        self.assertIn("96 x (128 x 0) x 4 = 0 bytes", report)
+        self.assertIn("Cached KV size (FP32): 0 bytes", report)
+
+    def test_prefill_of_one_token_keeps_it(self) -> None:
+        report = self.answer("--seq", "1", "--gen", "False")
+        self.assertIn("96 x (128 x 1) x 4 = 49152 bytes", report)
+        self.assertIn("Cached KV size (FP32): 9 MB", report)  # 2 x 96 layers x 49,152
+
+
+class Labels(ScriptTest):
+    def test_precision_is_named_everywhere(self) -> None:
+        config = self.config({"bf16": 312, "tf32": 156, "fp8": 624, "int8": 624, "fp4": 1248})
+        for dtype, element in (
+            ("fp32", "4"),
+            ("tf32", "4"),
+            ("fp16", "2"),
+            ("bf16", "2"),
+            ("fp8", "1"),
+            ("int8", "1"),
+            ("fp4", "0.5"),
+        ):
+            with self.subTest(dtype):
+                report = self.answer("--config", config, "--dtype", dtype, "--ngpu", "2")
+                named = re.findall(r"\(((?:FP|TF|BF|INT)\d+)\)", report)
+                self.assertEqual(named, [dtype.upper()] * 7)
+                scale = int(float(element) * 8) * 128 * 96  # bits
+                self.assertIn(f"x (128 x 1023) x {element} = {1023 * scale // 8} bytes", report)
+                upper = self.answer("--config", config, f"--dtype={dtype.upper()}", "--ngpu", "2")
+                self.assertEqual(report, upper)
+
+    def test_half_bytes_round_up(self) -> None:
+        config = self.config({"fp4": 1}, {"n_head": 1, "dim_head": 1})
+        report = self.answer("--config", config, "--dtype", "fp4", "--seq", "4")
+        self.assertIn("1 x (1 x 3) x 0.5 = 2 bytes", report)
+
+    def test_grouped_heads_lead_only_what_is_cached(self) -> None:
+        config = self.config(model={"n_kv_head": 8})
+        report = self.answer("--config", config, "--ngpu", "2", "--batch", "3")
+        for line, times in (
+            ("In Attention Layer (per 96 head)", 1),
+            ("3 x 96 x ((1 x 128) x (128 x 1024))", 1),
+            ("3 x 96 x ((1 x 1024) x (1024 x 128))", 1),
+            ("Read Key Matrix (FP32): 3 x 8 x (128 x 1023) x 4 = 12570624 bytes", 2),
+            ("Synchronizing S (FP32): 3 x 96 x (1 x 1024) x 4 = 1179648 bytes", 1),
+            ("Synchronizing Attn (FP32): 3 x 96 x (1 x 128) x 4 = 147456 bytes", 1),
+        ):
+            with self.subTest(line):
+                self.assertEqual(report.splitlines().count(line), times)
+
+    def test_one_gpu_mentions_no_synchronisation(self) -> None:
+        self.assertNotIn("sync:", self.answer().lower().replace("(without sync)", ""))
+        self.assertNotIn("Synchronizing", self.answer())
+
+    def test_generation_flag(self) -> None:
+        generation = self.answer()
+        prefill = self.answer("--gen", "False")
+        for text in ("true", "YES", "1", "On"):
+            self.assertEqual(self.answer("--gen", text), generation)
+        for text in ("false", "No", "0", "OFF"):
+            self.assertEqual(self.answer(f"--gen={text}"), prefill)
+        self.assertEqual(self.answer("--gen"), generation)
+        self.assertEqual(self.answer("--gen", "--seq", "1024"), generation)
+        self.assertIn("Q: 1024 x 128\n", prefill)
+
+    def test_fp16_is_short_for_a_precision(self) -> None:
+        half = self.answer("--dtype", "fp16")
+        self.assertEqual(self.answer("--fp16"), half)
+        self.assertEqual(self.answer("--fp16", "--dtype", "FP16"), half)
