@@ -78,10 +78,11 @@ class ScriptTest(unittest.TestCase):
             del config[section][key]
         return self.written(json.dumps(config))
 
-    def answer(self, *argv: str) -> str:
-        """What the script prints for arguments that it must accept."""
+    def answer(self, *argv: str, warning: str = "") -> str:
+        """What the script prints for arguments that it must accept, with this warning at most."""
         result = run(*argv)
-        self.assertEqual((result.code, result.err), (0, ""), argv)
+        self.assertEqual((result.code, result.err[: len(warning)]), (0, warning), argv)
+        self.assertEqual(bool(result.err), bool(warning), argv)
         return result.out
 
     def refusal(self, *argv: str) -> str:

@@ -28,8 +28,11 @@ class Readme(ScriptTest):
             program, script, *argv = shlex.split(command)
             if (program, script) == ("python3", "attn_bottleneck.py"):
                 run_here += 1
+                given = re.search(r"```json\n(.*?)```", README, re.DOTALL)
+                assert given is not None
+                path = self.written(given[1])
                 with self.subTest(command):
-                    result = run(*argv)
+                    result = run(*(path if arg == "h100.json" else arg for arg in argv))
                     self.assertEqual(result.out + result.err, output)
         self.assertGreaterEqual(run_here, 2)
 
@@ -39,8 +42,8 @@ class Readme(ScriptTest):
     def test_names_every_flag_and_key(self) -> None:
         for flag in re.findall(r"--[a-z-]+", self.answer("--help")):
             with self.subTest(flag):
-                self.assertIn(flag, README)
+                self.assertTrue(flag in README, flag)
         for section, keys in attn_bottleneck.CONFIG_KEYS.items():
             for key in keys:
                 with self.subTest(key):
-                    self.assertRegex(README, rf"`({section}\.)?{key}`")
+                    self.assertTrue(re.search(rf"`({section}\.)?{key}`", README), key)
