@@ -151,7 +151,7 @@ class Config(ScriptTest):
             (b'{"GPU": 3}', "GPU must be an object {...}, not 3"),
             (b'{"GPU": {"fp16": NaN}}', "NaN is not a JSON number"),
             (b'{"GPU": {"fp16": -Infinity}}', "-Infinity is not a JSON number"),
-            (b'{"GPU": {"fp16": 1, "fp16": 2}}', 'key "fp16" is given twice'),
+            (b'{"GPU": {"fp32": 1, "fp16": 1, "fp16": 2}}', 'key "fp16" is given twice'),
             (b'{"GPU": {}, "GPU": {}}', 'key "GPU" is given twice'),
             (b'{"GPU": {"fp16": ' + b"9" * 5000 + b"}}", "a number of 5000 digits is too large"),
             (b"[" * 100_000, "is nested too deeply"),

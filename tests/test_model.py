@@ -169,6 +169,21 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
         STEP + "rest_s",
         1024 * 16.06 / 989.5e3,
     ),
+    # Both are shared by the GPUs, and attention's share is of the two together: at 65,535 rows
+    # (65,535 x 131,072 + 32 x 16,384) B / 2 against 16.06e9 B / 2.
+    ({**LLAMA_8B, "params_b": 8.03}, FUSED + " --ngpu 2", STEP + "rest_s", 16.06 / 3350 / 2),
+    (
+        {**LLAMA_8B, "params_b": 8.03},
+        FUSED + " --gen False --ngpu 2",
+        STEP + "rest_s",
+        1024 * 16.06 / 989.5e3 / 2,
+    ),
+    (
+        {**LLAMA_8B, "params_b": 8.03},
+        FUSED + " --seq 65536",
+        STEP + "attention_share",
+        (65535 * 131_072 + 32 * 16_384) / (65535 * 131_072 + 32 * 16_384 + 16.06e9),
+    ),
     # Of experts chosen evenly, 3 tokens use 1 - (3/4)^3 of the weights: 37/64.
     (
         {**ONE_HEAD, "params_b": 8, "active_params_b": 2},
@@ -305,6 +320,9 @@ class Published(ScriptTest):
         # A launch shared by twice the sequences: (5 + m) / ((5 + 2 m) / 2).
         busy = gains(LLAMA_8B, f"{FUSED} --seq 2", {**H100, "launch_us": 5})
         self.assertAlmostEqual(busy["--batch 2"], 2, delta=0.01)
+        busy = gains(LLAMA_8B, f"{FUSED} --seq 2 --batch 7 --ngpu 3", {**H100, "launch_us": 5})
+        self.assertTrue({"--batch 14", "--ngpu 6"} & busy.keys())
+        self.assertNotIn("--link nvlink", gains(LLAMA_70B, f"{FUSED} --link nvlink --ngpu 8"))
         # Links: PCIe 128 GB/s to NVLink 900.
         linked = gains(LLAMA_70B, f"{FUSED} --ngpu 8 --seq 2")
         self.assertGreater(linked["--link nvlink"], 6)

@@ -16,6 +16,7 @@ CASES = (
     ({**DEEPSEEK, "params_b": 671, "active_params_b": 37}, "--dtype fp8 --fused --ngpu 8"),
     ({**DEEPSEEK, "params_b": 671, "active_params_b": 37}, "--dtype fp8 --fused --ngpu 16"),
     (GPT_OSS, "--dtype bf16 --fused --kv-dtype fp8 --query 4 --seq 4096"),
+    (LLAMA_70B, "--fp16 --seq 1"),
     ({**GPT_OSS, "n_layer_no_cache": 3}, "--dtype fp16 --ngpu 2"),
 )
 ESTIMATED = {**H100, "launch_us": 4.5, "bandwidth_efficiency": 0.85, "compute_efficiency": 0.6}
@@ -89,7 +90,7 @@ class Views(ScriptTest):
             "; 8 x H100-SXM; bf16, bf16 cache; unfused; keys split, PCIe",
         ):
             self.assertIn(part, lines[0])
-        lines, _ = self.both(*CASES[6])
+        lines, _ = self.both(*CASES[7])
         self.assertIn(
             "; 15 full layers + 18 windowed layers of 128 keys + 3 without a cache (", lines[0]
         )
