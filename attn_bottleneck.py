@@ -91,6 +91,7 @@ class GPU(NamedTuple):
     memory: float  # bytes
     bandwidth: float  # bytes/s
     links: Mapping[str, float]  # link -> bytes/s, both directions together
+    cache: float | None  # bytes of the last level; None: unknown
     constants: Mapping[str, float]  # what real kernels reach, by the config's key
     source: str  # where these figures come from
 
@@ -124,33 +125,9 @@ class Model(NamedTuple):
     layers: tuple[Layers, ...]  # those with attention, by kind
     params: float | None  # None: unknown
     active_params: float | None  # used by one token
-    given: frozenset[str]  # keys that were given; the others have their defaults
+    inputs: Mapping[str, tuple[Any, str]]  # what describes it, and where each came from
     source: str
-
-    def inputs(self) -> dict[str, Any]:
-        """The config keys that describe this model, defaults included, in base units."""
-        first = self.layers[0]
-        windowed = [each for each in self.layers if each.window]
-        latent = {}
-        if first.kv_lora_rank:
-            latent = {
-                "kv_lora_rank": first.kv_lora_rank,
-                "qk_rope_head_dim": first.qk_rope_head_dim,
-                "qk_nope_head_dim": first.dim_qk - first.qk_rope_head_dim,
-            }
-        return {
-            "n_layer": self.n_layer,
-            "n_head": first.n_head,
-            "n_kv_head": first.n_kv_head,
-            "dim_head": first.dim_qk,
-            "v_head_dim": first.dim_v,
-            **latent,
-            "window": windowed[0].window if windowed else None,
-            "n_layer_window": sum(each.n_layer for each in windowed),
-            "n_layer_no_cache": self.n_layer - sum(each.n_layer for each in self.layers),
-            "params": self.params,
-            "active_params": self.active_params,
-        }
+    note: str = ""  # what the figures leave out
 
 
 class Workload(NamedTuple):
@@ -184,6 +161,124 @@ DEFAULT_CONFIG: dict[str, dict[str, Any]] = {
     },
     "Model": {"n_layer": 96, "n_head": 96, "dim_head": 128},
 }
+
+
+# The catalogue, one row a line; `-` is unpublished or none. Peaks are dense TFLOP/s, memory GB,
+# bandwidth GB/s, pcie and nvlink (the scale-up link, whatever its vendor calls it) GB/s in both
+# directions together, cache the last level in MB. NVIDIA's, AMD's, Intel's and Google's datasheets
+# and product pages, each figure held against a second source; notes where the two disagree.
+GPUS = """\
+name                      fp32  tf32   fp16   bf16    fp8   int8     fp4 memory bandwidth pcie nvlink cache  note
+A100                      19.5     -    312      -      -      -       -     80      1935   64      -     -  the user's own row
+A100-80GB-PCIe            19.5   156    312    312      -    624       -     80      1935   64    600    40  NVLink in bridged pairs only
+A100-80GB-SXM             19.5   156    312    312      -    624       -     80      2039   64    600    40
+A100-40GB-PCIe            19.5   156    312    312      -    624       -     40      1555   64    600    40  NVLink in bridged pairs only
+A100-40GB-SXM             19.5   156    312    312      -    624       -     40      1555   64    600    40
+H100-SXM                    67 494.5  989.5  989.5   1979   1979       -     80      3350  128    900    50
+H100-PCIe                   51   378  756.5  756.5   1513   1513       -     80      2000  128    600    50  NVLink in bridged pairs only; 2,039 GB/s by clock and bus
+H100-NVL                    60 417.5  835.5  835.5 1670.5 1670.5       -     94      3938  128    600    50  one card: brochures print the pair; NVLink in bridged pairs only
+H200-SXM                    67 494.5  989.5  989.5   1979   1979       -    141      4800  128    900    50
+H200-NVL                    60 417.5  835.5  835.5 1670.5 1670.5       -    141      4800  128    900    50  NVLink in bridged groups of 2 or 4
+H20                         44    74    148    148    296    296       -     96      4000  128    900    60  no datasheet: all secondary; bandwidth also given as 4,096
+H800-SXM                    67 494.5  989.5  989.5   1979   1979       -     80      3350  128    400    50  no datasheet: compute taken as H100-SXM, links as 400 GB/s
+B200-SXM                    75  1125   2250   2250   4500   4500    9000    180      8000  128   1800   126  bandwidth disputed, 8,000 or 7,700; memory 180 or 192
+B300-SXM                    75  1125   2250   2250   4500  153.5   13500    270      8000  256   1800     -  bandwidth disputed, 8,000 or 7,700; memory 270 or 288; L2 unpublished
+GB200                       80  1250   2500   2500   5000   5000   10000    186      8000  128   1800   126  half a superchip; memory 186 or 192
+GB300                       80  1250   2500   2500   5000    165   15000    279      8000  256   1800     -  half a superchip; memory 279 or 288; L2 unpublished
+V100-SXM2-32GB            15.7     -    125      -      -      -       -     32       900   32    300     6
+P100-SXM2-16GB            10.6     -   21.2      -      -      -       -     16       732   32    160     4  no tensor cores
+T4                         8.1     -     65      -      -    130       -     16       320   32      -     4  bandwidth disputed, 320 or 300
+L4                        30.3    60    121    121  242.5  242.5       -     24       300   64      -    48  datasheet prints sparse figures
+L40S                      91.6   183 362.05 362.05    733    733       -     48       864   64      -    96  L2 also given as 48
+L40                       90.5  90.5 181.05 181.05    362    362       -     48       864   64      -    96
+A10                       31.2  62.5    125    125      -    250       -     24       600   64      -     6  not the A10G
+A30                       10.3  82.5    165    165      -    330       -     24       933   64    200    24  NVLink in bridged pairs only
+A40                       37.4  74.8  149.7  149.7      -  299.3       -     48       696   64  112.5     6  NVLink in bridged pairs only
+RTX-A6000                 38.7  77.4  154.8  154.8      -  309.7       -     48       768   64  112.5     6  NVLink in bridged pairs only
+RTX-6000-Ada              91.1 182.1  364.2  364.2  728.5  728.5       -     48       960   64      -    96  full-rate FP32 accumulation assumed
+RTX-PRO-6000-Server        120   234    468    468    936    936    1872     96      1597  128      -   128  bandwidth disputed, 1,597 or 1,792; FP16 from TF32
+RTX-PRO-6000-Workstation   126 251.9  503.8  503.8 1007.6 1007.6  2015.2     96      1792  128      -   128  TF32, FP8, INT8 by fixed ratios
+RTX-3090                  35.6  35.6   71.2   71.2      -  284.6       -     24       936   64  112.5     6  FP32 accumulation; NVLink in bridged pairs only
+RTX-4090                  82.6  82.6  165.2  165.2  330.3  660.6       -     24      1008   64      -    72  FP32 accumulation
+RTX-5090                 104.8 104.8  209.5  209.5    419    838    1676     32      1792  128      -    96  FP32 accumulation
+MI210                     22.6     -    181    181      -    181       -     64      1638   64    300     8  bandwidth marketed as 1,600
+MI250X                    47.9     -    383    383      -    383       -    128      3277   64    800    16  two dies that software sees as two GPUs; bandwidth marketed as 3,200
+MI300X                   163.4 653.7 1307.4 1307.4 2614.9 2614.9       -    192      5300  128    896   256  link to all 7 peers, 128 to one; TF32 also 490; cache: Infinity Cache
+MI325X                   163.4 653.7 1307.4 1307.4 2614.9 2614.9       -    256      6000  128    896   256  link to all 7 peers, 128 to one; cache: Infinity Cache
+MI350X                   144.2     - 2306.9 2306.9 4613.7 4613.7  9227.5    288      8000  128   1071   256  link to all 7 peers, 153 to one; cache: Infinity Cache
+MI355X                   157.3     - 2516.6 2516.6 5033.2 5033.2 10066.3    288      8000  128   1071   256  link to all 7 peers, 153 to one; cache: Infinity Cache
+Gaudi2                       -     -      -    432    865      -       -     96      2460   64    600    48  cache: software-managed SRAM
+Gaudi3                       -     -      -   1835   1835      -       -    128      3670  128   1200    96  peak disputed, 1,835 or 1,678 at the shipped clock; cache: SRAM
+Max-1550                  52.4   419    839    839      -   1678       -    128      3277  128      -   408  two stacks; link direction unstated
+Arc-Pro-B60              12.28     -   98.3   98.3      -    197       -     24       456   64      -     -  cache disputed
+TPU-v4                       -     -      -    275      -    275       -     32      1200   32    600     -  link: 6 neighbours, 100 each
+TPU-v5e                      -     -      -    197      -    394       -     16       819    -    400     -  link: 4 neighbours, 100 each; host link unpublished
+TPU-v5p                      -     -      -    459    459    918       -     95      2765    -   1200     -  link: 6 neighbours, 200 each; host link unpublished
+TPU-v6e                      -     -      -    918    918   1836       -     32      1638    -    800     -  link: 4 neighbours, 200 each; host link unpublished
+TPU-v7                       -     -      -   2307   4614      -       -    192      7380    -   1200     -  link: 6 neighbours, 200 each; host link unpublished
+M2-Ultra                     -     -      -      -      -      -       -    192       800    -      -     -  Apple publishes no FLOP/s
+M3-Max                       -     -      -      -      -      -       -    128       400    -      -     -  Apple publishes no FLOP/s; 40-core GPU
+M4-Max                       -     -      -      -      -      -       -    128       546    -      -     -  Apple publishes no FLOP/s; 40-core GPU
+"""  # noqa: E501
+GPU_UNITS = """\
+Dense TFLOP/s; memory in GB; bandwidth, and pcie and nvlink in both directions together, in GB/s;
+the last-level cache in MB; - is unpublished or none. nvlink is the scale-up link of any vendor.
+
+"""
+GPU_COLUMNS = (
+    *("model", *PRECISION_BITS),
+    *("memory", "bandwidth", "pcie", "nvlink", "last_level_cache"),
+)
+
+# Geometry from the models' published config.json (GPT-3: arXiv:2005.14165, table 2.1), billions of
+# parameters, all and those active for one token, from their model cards and papers.
+MODELS = """\
+name                    n_layer n_head n_kv_head dim_head v_head_dim kv_lora_rank rope nope window n_window no_cache params_b active_b  note
+gpt3-175b                    96     96        96      128          -            -    -    -      -        -        -    174.6        -  its sparse layers counted as dense
+llama-2-7b                   32     32        32      128          -            -    -    -      -        -        -     6.74        -
+llama-2-70b                  80     64         8      128          -            -    -    -      -        -        -    68.98        -
+llama-3.1-8b                 32     32         8      128          -            -    -    -      -        -        -     8.03        -
+llama-3.1-70b                80     64         8      128          -            -    -    -      -        -        -    70.55        -
+llama-3.1-405b              126    128         8      128          -            -    -    -      -        -        -   405.85        -
+llama-4-scout                48     40         8      128          -            -    -    -   8192       36        -      109       17  chunks of 8,192 keys counted as windows
+llama-4-maverick             48     40         8      128          -            -    -    -   8192       36        -      400       17  chunks of 8,192 keys counted as windows
+mistral-7b-v0.1              32     32         8      128          -            -    -    -   4096       32        -     7.24        -
+mixtral-8x7b                 32     32         8      128          -            -    -    -      -        -        -     46.7     12.9
+qwen2-72b                    80     64         8      128          -            -    -    -      -        -        -    72.71        -
+qwen3-8b                     36     32         8      128          -            -    -    -      -        -        -      8.2        -
+qwen3-32b                    64     64         8      128          -            -    -    -      -        -        -     32.8        -
+qwen3-235b-a22b              94     64         4      128          -            -    -    -      -        -        -      235       22
+qwen3-next-80b-a3b           48     16         2      256          -            -    -    -      -        -       36       80        3  36 layers of linear attention
+gemma-2-27b                  46     32        16      128          -            -    -    -   4096       23        -     27.2        -
+gemma-3-27b                  62     32        16      128          -            -    -    -   1024       52        -       27        -
+gpt-oss-20b                  24     64         8       64          -            -    -    -    128       12        -     20.9      3.6
+gpt-oss-120b                 36     64         8       64          -            -    -    -    128       18        -    116.8      5.1
+deepseek-v2-lite             27     16         -        -        128          512   64  128      -        -        -     15.7      2.4
+deepseek-v3                  61    128         -        -        128          512   64  128      -        -        -      671       37  also R1 and V3.1
+kimi-k2                      61     64         -        -        128          512   64  128      -        -        -     1000       32
+minimax-m2.5                 62     48         8      128          -            -    -    -      -        -        -      230       10
+falcon-7b                    32     71         1       64          -            -    -    -      -        -        -     7.22        -
+nemotron-3-nano-30b-a3b      52     32         2      128          -            -    -    -      -        -       46     31.6      3.6  23 Mamba-2 and 23 expert layers
+"""  # noqa: E501
+MODEL_UNITS = """\
+Layers, heads, widths in elements, windows in keys, parameters (all, active for a token) in 1e9.
+
+"""
+MODEL_COLUMNS = (
+    *("name", "n_layer", "n_head", "n_kv_head", "dim_head", "v_head_dim"),
+    *("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim"),
+    *("window", "n_layer_window", "n_layer_no_cache", "params_b", "active_params_b"),
+)
+
+
+def catalogue(table: str, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The rows of a table by name, as the sections of a config."""
+    rows = {}
+    for line in table.splitlines()[1:]:
+        name, *cells = line.split(maxsplit=len(columns))[: len(columns)]
+        figures = {key: json.loads(cell) for key, cell in zip(columns[1:], cells) if cell != "-"}
+        rows[name] = {columns[0]: name, **figures}
+    return rows
 
 
 # ---------------------------------------------------------------------------------- reading
@@ -266,6 +361,7 @@ CONFIG_KEYS = {
         "bandwidth": Key(check_figure, required=True, scale=1e9),
         "pcie": Key(check_figure, required=True, scale=1e9),
         "nvlink": Key(check_figure, scale=1e9),
+        "last_level_cache": Key(check_figure, scale=1e6),
         **GPU_CONSTANTS,
     },
     "Model": {
@@ -297,31 +393,32 @@ def known_keys(found: object, known: Mapping[str, Any], where: str) -> dict[str,
     return found
 
 
-def read_section(config: Mapping[str, Any], section: str) -> dict[str, Any]:
+def read_section(found: object, section: str, complete: bool = True) -> dict[str, Any]:
     """The checked values of one section of a config, in base units."""
     keys = CONFIG_KEYS[section]
-    found = known_keys(config.get(section, {}), keys, section)
+    found = known_keys(found, keys, section)
     values = {}
     for name, key in keys.items():
         try:
             if name in found:
                 value = key.check(found[name])
                 values[name] = value if key.scale == 1 else value * key.scale
-            elif key.required:
+            elif key.required and complete:
                 raise InputError("is missing")
         except InputError as error:
             raise InputError(f"{section}.{name} {error}") from None
     return values
 
 
-def read_gpu(config: Mapping[str, Any], source: str) -> GPU:
-    values = read_section(config, "GPU")
+def read_gpu(section: object, source: str, complete: bool = True) -> GPU:
+    values = read_section(section, "GPU", complete)
     return GPU(
         name=values["model"],
         peaks={name: values[name] for name in PRECISION_BITS if name in values},
         memory=values["memory"],
         bandwidth=values["bandwidth"],
         links={name: values[name] for name in LINKS if name in values},
+        cache=values.get("last_level_cache"),
         constants={name: values[name] for name in GPU_CONSTANTS if name in values},
         source=source,
     )
@@ -330,53 +427,46 @@ def read_gpu(config: Mapping[str, Any], source: str) -> GPU:
 LATENT_KEYS = ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
 
 
-def read_model(config: Mapping[str, Any], source: str) -> Model:
-    values = read_section(config, "Model")
+def read_model(section: object, source: str, name: str = "") -> Model:
+    values = read_section(section, "Model")
+    given = dict(values)
     need = LATENT_KEYS if "kv_lora_rank" in values else ("dim_head",)
     if "kv_lora_rank" in values:
         both = values.keys() & {"dim_head", "n_kv_head"}
         if both:
             raise InputError(f"Model.{min(both)} has no meaning beside kv_lora_rank")
         values["dim_head"] = values.get("qk_nope_head_dim", 0) + values.get("qk_rope_head_dim", 0)
-    for name in need:
-        if name not in values:
-            raise InputError(f"Model.{name} is missing")
-    n_layer, n_head = values["n_layer"], values["n_head"]
-    n_kv_head = values.get("n_kv_head", n_head)
-    if n_head % n_kv_head:
-        raise InputError(f"Model.n_kv_head must divide n_head {n_head}, not {n_kv_head}")
-    attending = n_layer - values.get("n_layer_no_cache", 0)
-    windowed = values.get("n_layer_window", attending if "window" in values else 0)
+    for key in need:
+        if key not in values:
+            raise InputError(f"Model.{key} is missing")
+    n_layer, params = values["n_layer"], values.get("params_b")
+    attending = n_layer - values.setdefault("n_layer_no_cache", 0)
+    windowed = values.setdefault("n_layer_window", attending if "window" in values else 0)
+    active = values.setdefault("active_params_b", params)
+    full = Layers(
+        kind="full",
+        n_layer=attending - windowed,
+        n_head=values["n_head"],
+        n_kv_head=values.setdefault("n_kv_head", values["n_head"]),
+        dim_qk=values["dim_head"],
+        dim_v=values.setdefault("v_head_dim", values["dim_head"]),
+        kv_lora_rank=values.get("kv_lora_rank", 0),
+        qk_rope_head_dim=values.get("qk_rope_head_dim", 0),
+    )
+    if full.n_head % full.n_kv_head:
+        raise InputError(f"Model.n_kv_head must divide n_head {full.n_head}, not {full.n_kv_head}")
     if windowed and "window" not in values:
         raise InputError("Model.window is missing: n_layer_window needs it")
     if attending < max(windowed, 1):
         raise InputError(
             f"Model.n_layer must be more than n_layer_no_cache and hold n_layer_window: {n_layer}"
         )
-    params, active = values.get("params_b"), values.get("active_params_b")
     if active is not None and (params is None or active > params):
         raise InputError("Model.active_params_b must be at most params_b, and stand beside it")
-    full = Layers(
-        kind="full",
-        n_layer=attending - windowed,
-        n_head=n_head,
-        n_kv_head=n_kv_head,
-        dim_qk=values["dim_head"],
-        dim_v=values.get("v_head_dim", values["dim_head"]),
-        kv_lora_rank=values.get("kv_lora_rank", 0),
-        qk_rope_head_dim=values.get("qk_rope_head_dim", 0),
-    )
     window = full._replace(kind="windowed", n_layer=windowed, window=values.get("window", 0))
     layers = tuple(each for each in (full, window) if each.n_layer)
-    return Model(
-        "",
-        n_layer,
-        layers,
-        params,
-        params if active is None else active,
-        frozenset(name.replace("_b", "") for name in values),
-        source,
-    )
+    inputs = {key: (value, source if key in given else "default") for key, value in values.items()}
+    return Model(name, n_layer, layers, params, active, inputs, source)
 
 
 Value = TypeVar("Value")
@@ -384,12 +474,16 @@ Value = TypeVar("Value")
 MAX_JSON_BYTES = 16 * 2**20
 
 
-def read_json(path: str) -> tuple[Any, str]:
-    """The JSON document in a file (or on standard input, `-`) and what errors call it.
+def source_name(path: str) -> str:
+    return "standard input" if path == "-" else ascii(path)[1:-1]
 
-    Stricter than the json module: a key given twice, NaN and Infinity are errors.
+
+def read_json(path: str, finite: bool = True) -> Any:
+    """The JSON document in a file, or on standard input, `-`.
+
+    Stricter than the json module: a key given twice is an error, NaN and Infinity too if `finite`.
     """
-    source = "standard input" if path == "-" else ascii(path)[1:-1]
+    source = source_name(path)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -415,14 +509,14 @@ def read_json(path: str) -> tuple[Any, str]:
         document = json.loads(
             data.decode("utf-8-sig"),
             object_pairs_hook=unique,
-            parse_constant=not_json,
+            parse_constant=not_json if finite else str,
             parse_int=whole,
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{source}: {json_trouble(error)}") from None
     except RecursionError:
         raise InputError(f"{source}: is nested too deeply") from None
-    return document, source
+    return document
 
 
 def json_trouble(error: OSError | ValueError) -> str:
@@ -436,19 +530,448 @@ def json_trouble(error: OSError | ValueError) -> str:
     return str(error)  # a path that no file can have: a NUL byte in it
 
 
-def read_config(path: str | None) -> tuple[GPU, Model]:
-    """The hardware and the model of a config file; without one, of the script's own."""
+def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
+    """The sections of a config file and its name; without one, those of the script's own."""
     beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "config.json")
-    if path is None and not os.path.lexists(beside):
-        config, source = DEFAULT_CONFIG, "built-in config"
+    if path is not None:
+        config, source = read_json(path), source_name(path)
+    elif os.path.lexists(beside):
+        config, source = read_json(beside), "config.json"
     else:
-        config, source = read_json(beside if path is None else path)
-        source = source if path else "config.json"
+        config, source = DEFAULT_CONFIG, "built-in config"
     try:
-        known_keys(config, CONFIG_KEYS, "it")
-        return read_gpu(config, source), read_model(config, source)
+        return known_keys(config, CONFIG_KEYS, "it"), source
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def choose(name: str, known: Iterable[str], flag: str) -> str:
+    """The known name that is meant, without regard to case and punctuation, or its beginning."""
+
+    def plain(text: str) -> str:
+        return "".join(filter(str.isalnum, text.lower()))
+
+    wanted = plain(name)
+    found = [each for each in known if plain(each).startswith(wanted)] if wanted else []
+    exact = [each for each in found if plain(each) == wanted]
+    if len(exact or found) == 1:
+        return (exact or found)[0]
+    if found:
+        raise InputError(f"--{flag} {shown(name)} could be {', '.join(found)}")
+    hint = did_you_mean(name, known) or f"; --list-{flag}s lists the known ones"
+    raise InputError(f"--{flag} {shown(name)} is not in the catalogue{hint}")
+
+
+def find_gpu(name: str) -> GPU:
+    rows = catalogue(GPUS, GPU_COLUMNS)
+    return read_gpu(rows[choose(name, rows, "gpu")], "catalogue", complete=False)
+
+
+def find_model(name: str) -> Model:
+    """A model of the catalogue, or one that a published config.json describes."""
+    rows = catalogue(MODELS, MODEL_COLUMNS)
+    path_like = os.sep in name or name.endswith(".json") or name == "-"
+    if path_like or (name.lower() not in rows and os.path.lexists(name)):
+        return import_model(name)
+    chosen = choose(name, rows, "model")
+    section = {key: value for key, value in rows[chosen].items() if key != "name"}
+    return read_model(section, "catalogue", chosen)
+
+
+# ------------------------------------------------------------- published config.json files
+
+# What they call each quantity, in order of precedence.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "n_layer": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    "n_head": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
+    "n_kv_head": (
+        *("num_key_value_heads", "n_kv_heads", "n_head_kv", "num_kv_heads"),
+        *("num_attention_groups", "num_query_groups"),
+    ),
+    "dim_head": ("head_dim", "attention_head_dim", "kv_channels"),
+    "v_head_dim": ("v_head_dim",),
+    "hidden": ("hidden_size", "n_embd", "n_embed", "d_model", "dim"),
+    "longest": (
+        *("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"),
+        *("max_sequence_length", "model_max_length", "n_ctx", "context_length"),
+    ),
+    "window": ("sliding_window", "sliding_window_size", "attention_window_size"),
+}
+# The same for a kind of layer that has a geometry of its own.
+KIND_ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
+    "windowed": {
+        "n_head": ("swa_num_attention_heads", "num_swa_attention_heads"),
+        "n_kv_head": ("swa_num_key_value_heads", "num_swa_key_value_heads"),
+        "dim_head": ("swa_head_dim",),
+        "v_head_dim": ("swa_v_head_dim",),
+    },
+    "full": {"dim_head": ("global_head_dim",), "n_kv_head": ("num_global_key_value_heads",)},
+}
+
+# What the transformers library takes for keys that a file leaves out, by model_type.
+QWEN = {"use_sliding_window": False, "hidden_size": 4096, "num_hidden_layers": 32}
+CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
+    "llama": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
+    "mistral": {
+        **{"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
+        **{"num_key_value_heads": 8, "sliding_window": 4096, "max_position_embeddings": 131072},
+    },
+    "qwen2": {**QWEN, "num_attention_heads": 32, "num_key_value_heads": 32},
+    "qwen2_moe": {"use_sliding_window": False},
+    "qwen3": {**QWEN, "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 128},
+    "qwen3_moe": {"use_sliding_window": False},
+    "qwen3_next": {"head_dim": 256, "full_attention_interval": 4},
+    "gemma": {"head_dim": 256},
+    "gemma2": {"head_dim": 256, "sliding_window": 4096, "sliding_window_pattern": 2},
+    "gemma3_text": {
+        **{"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256},
+        **{"num_hidden_layers": 26, "sliding_window": 4096, "sliding_window_pattern": 6},
+    },
+    "cohere2": {"sliding_window": 4096, "sliding_window_pattern": 4},
+    "gpt_oss": {"head_dim": 64, "sliding_window": 128, "sliding_window_pattern": 2},
+    "llama4_text": {"attention_chunk_size": 8192, "no_rope_layers": []},
+    "falcon_h1": {"full_attention_interval": 1},  # attention beside a state space in every layer
+    "gpt_bigcode": {"multi_query": True},
+    **{name: {"multi_query": True} for name in ("falcon", "RefinedWeb", "RefinedWebModel")},
+}
+
+# Objects that hold a multimodal model's text decoder.
+TEXT_SCOPES = ("text_config", "llm_config", "llm_cfg", "language_config", "thinker_config")
+
+# Keys that, set, mean an attention that the cost model does not have ...
+UNSUPPORTED = {
+    "is_encoder_decoder": "an encoder-decoder",
+    "type_vocab_size": "an encoder",
+    "use_bidirectional_attention": "an encoder",
+    "compress_ratios": "compressed KV entries",
+    "num_kv_shared_layers": "layers that use another layer's KV cache",
+    "use_cla": "layers that share a KV cache",
+    "blocksparse_block_size": "block-sparse attention",
+    "layer_group_size": "an unlisted mix of linear and full attention",
+}
+# ... and model types that do, by how they begin; `bert` anywhere.
+UNSUPPORTED_TYPES = {
+    **dict.fromkeys(
+        ("electra", "clip", "siglip", "vit", "t5", "umt5", "mt5", "bart"), "an encoder"
+    ),
+    **dict.fromkeys(("whisper", "wav2vec", "wavlm", "mpnet", "longformer", "xlm"), "an encoder"),
+    **dict.fromkeys(("xlnet", "esm", "big_bird", "roformer", "luke", "funnel"), "an encoder"),
+    "longcat_flash": "two attentions in each layer",
+}
+# Words in a key that speak of a layer's reach or heads: with a count or a list under it, such a
+# key that no rule knows is refused; with `attention` in it, only a list is.
+REACH_WORDS = {"window", "swa", "local", "global", "sliding", "chunk", "kv"}
+HARMLESS_WORDS = {"rope", "theta", "freq", "experts", "conv", "mamba", "vision", "image", "cache"}
+KNOWN_KEYS = {
+    *("use_sliding_window", "attention_chunk_size", "max_window_layers", "window_size"),
+    *("attn_layer_offset", "attn_config", "kv_lora_rank", "multi_query_group_num", "chunk_size"),
+}
+
+# The kind of a layer by the names that files give it; "none" keeps no growing KV cache.
+LAYER_KINDS = {
+    **dict.fromkeys(("full_attention", "attention", "global", "hybrid", "full", "*", "G"), "full"),
+    **dict.fromkeys(
+        ("sliding_attention", "chunked_attention", "local", "sliding", "L"), "windowed"
+    ),
+    **dict.fromkeys(("linear_attention", "mamba", "mamba2", "recurrent", "conv", "moe"), "none"),
+    **dict.fromkeys(("mlp", "M", "-", "E"), "none"),
+}
+# Keys of layers without a growing cache: with one of these the schedule must be known.
+CACHELESS_PREFIXES = ("mamba_", "ssm_", "linear_", "rwkv", "lru_", "conv_", "lightning", "gla_")
+
+Config = Mapping[str, Any]
+
+
+def import_model(path: str) -> Model:
+    """The model that a published config.json (a file, or the folder that holds it) describes.
+
+    Right or refused: InputError names the field that keeps its attention from being known.
+    """
+    file = os.path.join(path, "config.json") if os.path.isdir(path) else path
+    name = os.path.basename(os.path.abspath(file))
+    if name == "config.json":
+        name = os.path.basename(os.path.dirname(os.path.abspath(file)))
+    name = ascii(name.removesuffix(".json"))[1:-1] if path != "-" else "standard input"
+    document = read_json(file, finite=False)
+    try:
+        return published_model(document, name, source_name(file))
+    except InputError as error:
+        raise InputError(f"--model {source_name(file)}: {error}") from None
+
+
+# Keys whose sparse reading is not modelled, nor their own small caches.
+SPARSE_KEYS = ("index_topk", "sparse_config")
+
+
+def published_model(document: object, name: str, source: str) -> Model:
+    config = text_scope(document)
+    refuse_unsupported(config)
+    kinds = layer_kinds(config)
+    window = window_keys(config)
+    shapes: dict[Layers, int] = {}
+    for i, kind in enumerate(kinds):
+        if kind != "none":
+            shape = layer_shape(config, i, kind, window)
+            shapes[shape] = shapes.get(shape, 0) + 1
+    if not shapes:
+        raise InputError("no layer has attention with a KV cache")
+    layers = tuple(shape._replace(n_layer=count) for shape, count in shapes.items())
+    layers = tuple(sorted(layers, key=lambda each: each.kind))
+    sparse = [key for key in SPARSE_KEYS if config.get(key)]
+    note = f"{name}: {sparse[0]}, sparse attention, is counted as dense" if sparse else ""
+    inputs = {"model_type": (config.get("model_type"), source), "n_layer": (len(kinds), source)}
+    return Model(name, len(kinds), layers, None, None, inputs, source, note)
+
+
+def text_scope(document: object) -> Config:
+    """The text decoder's part of a config, with its class's defaults under it."""
+    scope: Any = document
+    while isinstance(scope, dict):
+        inner = [scope[key] for key in TEXT_SCOPES if isinstance(scope.get(key), dict)]
+        if not inner:
+            model_type = scope.get("model_type")
+            defaults = CLASS_DEFAULTS.get(model_type, {}) if isinstance(model_type, str) else {}
+            return {**defaults, **scope}
+        scope = inner[0]
+    raise InputError(f"must be an object {{...}}, not {shown(document)}")
+
+
+def refuse_unsupported(config: Config) -> None:
+    """InputError for what is no decoder, or has attention of a kind that is not modelled."""
+    kind = str(config.get("model_type")).lower()
+    why = next((w for start, w in UNSUPPORTED_TYPES.items() if kind.startswith(start)), None)
+    if why is None and "bert" in f"{kind} {config.get('architectures')}".lower():
+        why = "an encoder"
+    if why:
+        raise InputError(f"model_type {shown(config.get('model_type'))}: {why}, not modelled")
+    for key, why in UNSUPPORTED.items():
+        if config.get(key) and config[key] != "vision":  # Gemma 4 looks both ways at images only
+            raise InputError(f"{key} {shown(config[key])}: {why}, not modelled")
+    if config.get("is_causal") is False:
+        raise InputError("is_causal false: an encoder, not modelled")
+    if not any("vocab_size" in key for key in config) and kind not in CLASS_DEFAULTS:
+        raise InputError("no vocab_size: not the config of a language model")
+    known = KNOWN_KEYS.union(SCHEDULES, *ALIASES.values())
+    known.update(*(keys for of_kind in KIND_ALIASES.values() for keys in of_kind.values()))
+    for key, value in config.items():
+        words = set(key.split("_"))
+        if key in known or words & HARMLESS_WORDS or not value:
+            continue
+        reach = words & REACH_WORDS or "key_value" in key
+        listed = isinstance(value, (list, dict))
+        if (reach and (listed or type(value) is int)) or (listed and words & {"attn", "attention"}):
+            raise InputError(f"{key} {shown(value)}: not a key whose meaning is known here")
+
+
+def counted(config: Config, key: str) -> int:
+    """The count under a key, or an InputError that names it."""
+    try:
+        return check_count(config.get(key))
+    except InputError as error:
+        raise InputError(f"{key} {error}") from None
+
+
+def aliased(config: Config, quantity: str, kind: str = "") -> int | None:
+    """The first of a quantity's aliases that is present; None if none is."""
+    for key in (*KIND_ALIASES.get(kind, {}).get(quantity, ()), *ALIASES[quantity]):
+        if config.get(key) is not None:
+            return counted(config, key)
+    return None
+
+
+def needed(config: Config, quantity: str) -> int:
+    value = aliased(config, quantity)
+    if value is None:
+        raise InputError(f"no {' or '.join(ALIASES[quantity][:2])}, and no default for it is known")
+    return value
+
+
+def window_keys(config: Config) -> int | None:
+    """How many keys a windowed layer sees; None where there is no window, or one without effect."""
+    if config.get("use_sliding_window") is False:
+        return None
+    if str(config.get("model_type")).startswith("llama4"):
+        return counted(config, "attention_chunk_size")
+    if config.get("attention_layers") or config.get("attention_types"):  # GPT-Neo
+        return counted(config, "window_size")
+    window, longest = aliased(config, "window"), aliased(config, "longest")
+    return None if window is None or (longest and window >= longest) else window
+
+
+def layer_kinds(config: Config) -> list[str]:
+    """The kind of each layer: "full", "windowed" or "none"."""
+    n = aliased(config, "n_layer")
+    if n is None:
+        listed = [config[key] for key in LISTS_OF_ALL if isinstance(config.get(key), (list, str))]
+        n = len(listed[0]) if listed else needed(config, "n_layer")
+    if n > 10_000:
+        raise InputError(f"num_hidden_layers {n}: more layers than any model has")
+    for key, rule in SCHEDULES.items():
+        if config.get(key) is not None:
+            try:
+                kinds = rule(config, config[key], n)
+            except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError):
+                raise InputError(f"{key} {shown(config[key])}: not a layer schedule") from None
+            if kinds is None:
+                continue
+            if len(kinds) < n:
+                raise InputError(f"{key} has {len(kinds)} entries for {n} layers")
+            return kinds[:n]
+    cacheless = [key for key in config if key.startswith(CACHELESS_PREFIXES)]
+    if cacheless:
+        raise InputError(f"{cacheless[0]}, but no layer_types: which layers keep a cache?")
+    return ["windowed" if window_keys(config) else "full"] * n
+
+
+def by_name(config: Config, names: Any, n: int) -> list[str]:
+    for name in names:
+        if name not in LAYER_KINDS:
+            raise InputError(f"a layer of kind {shown(name)}: an unknown attention")
+    return [LAYER_KINDS[name] for name in names]
+
+
+def chosen(indices: Iterable[int], n: int, kind: str, other: str) -> list[str]:
+    """`kind` for the layers of these indices, `other` for the rest."""
+    listed = set(indices)
+    return [kind if i in listed else other for i in range(n)]
+
+
+def by_pattern(config: Config, pattern: Any, n: int) -> list[str]:
+    """Every p-th layer full, or a string of L(ocal) and G(lobal) that repeats."""
+    if isinstance(pattern, str):
+        return by_name(config, (pattern * n)[:n], n)
+    return chosen(range(pattern - 1, n, pattern), n, "full", "windowed")
+
+
+def by_block(config: Config, blocks: Any, n: int) -> list[str]:
+    """Nemotron-NAS: a search left some layers without attention."""
+    attention = [block["attention"] for block in blocks]
+    if any(each.get("window_length") for each in attention):
+        raise InputError("block_configs has a window_length, not modelled")
+    without = [each.get("no_op") or each.get("replace_with_linear") for each in attention]
+    return ["none" if each else "full" for each in without]
+
+
+def by_cycle(config: Config, kinds: Any, n: int) -> list[str]:
+    """RecurrentGemma: a pattern that repeats; its attention is windowed."""
+    named = by_name(config, (kinds * n)[:n], n)
+    return ["windowed" if kind == "full" else kind for kind in named]
+
+
+def no_rope(config: Config, layers: Any, n: int) -> list[str] | None:
+    """Llama 4: layers without rotary positions see everything, the others a chunk."""
+    if not str(config.get("model_type")).startswith("llama4"):
+        return None
+    flags = layers or [(i + 1) % 4 for i in range(n)]
+    return ["windowed" if flag else "full" for flag in flags]
+
+
+def from_layer(config: Config, first: Any, n: int) -> list[str] | None:
+    """Qwen2: the layers from max_window_layers on; its mixture of experts, every other before."""
+    if config.get("use_sliding_window") is not True:
+        return None
+    if config.get("model_type") == "qwen2_moe":
+        return chosen(range(0, min(first, n), 2), n, "windowed", "full")
+    return chosen(range(first, n), n, "windowed", "full")
+
+
+# How files say which layer is of which kind; the first that is present counts.
+SCHEDULES: dict[str, Callable[[Config, Any, int], list[str] | None]] = {
+    "block_configs": by_block,
+    "layer_types": by_name,
+    "layers_block_type": by_name,
+    "hybrid_override_pattern": by_name,
+    "linear_attn_config": lambda c, v, n: chosen(
+        (i - 1 for i in v["full_attn_layers"]), n, "full", "none"
+    ),
+    "attn_type_list": lambda c, v, n: [{1: "full", 0: "none"}[i] for i in v],
+    "hybrid_layer_pattern": lambda c, v, n: [{0: "full", 1: "windowed"}[i] for i in v],
+    "full_attn_idxs": lambda c, v, n: chosen(v, n, "full", "none"),
+    "sliding_window_layers": lambda c, v, n: chosen(v, n, "windowed", "full"),
+    "attn_layer_indices": lambda c, v, n: chosen(v, n, "full", "none"),
+    "attn_layer_period": lambda c, v, n: chosen(
+        range(c.get("attn_layer_offset", 0), n, v), n, "full", "none"
+    ),
+    "full_attention_interval": lambda c, v, n: chosen(range(v - 1, n, v), n, "full", "none"),
+    "cross_attention_layers": lambda c, v, n: chosen(v, n, "none", "full"),
+    "no_rope_layers": no_rope,
+    "attention_layers": by_name,
+    "attention_types": lambda c, v, n: by_name(
+        c, [kind for kinds, times in v for _ in range(times) for kind in kinds], n
+    ),
+    "block_types": by_cycle,
+    "_block_types": by_cycle,
+    "sliding_window_pattern": by_pattern,
+    "_sliding_window_pattern": by_pattern,
+    "layer_switch": by_pattern,
+    "max_window_layers": from_layer,
+}
+LISTS_OF_ALL = ("layer_types", "layers_block_type", "hybrid_override_pattern", "block_configs")
+
+
+def layer_shape(config: Config, i: int, kind: str, window: int | None) -> Layers:
+    """One layer with attention; Layers of one."""
+    if kind == "windowed" and window is None:
+        stated = config.get("use_sliding_window") is False or aliased(config, "window")
+        if not stated and "sliding_window" not in config:
+            raise InputError("windowed layers, but no sliding_window")
+        kind = "full"
+    hidden, n_head = aliased(config, "hidden"), aliased(config, "n_head", kind)
+    if n_head is None:
+        n_head = needed(config, "n_head")
+    if config.get("kv_lora_rank") is not None and config.get("use_mla") is not False:
+        return latent_shape(config, kind, n_head, window)
+    dim_head = aliased(config, "dim_head", kind)
+    if dim_head is None:
+        if hidden is None or hidden % n_head:
+            raise InputError(f"no head_dim, and hidden_size {hidden} is not {n_head} heads")
+        dim_head = hidden // n_head
+    n_kv_head = kv_heads(config, i, kind, n_head)
+    if n_head % n_kv_head:
+        raise InputError(f"num_key_value_heads {n_kv_head} does not divide {n_head} heads")
+    return Layers(
+        kind=kind,
+        n_layer=1,
+        n_head=n_head,
+        n_kv_head=n_kv_head,
+        dim_qk=dim_head,
+        dim_v=aliased(config, "v_head_dim", kind) or dim_head,
+        window=window or 0 if kind == "windowed" else 0,
+    )
+
+
+def latent_shape(config: Config, kind: str, n_head: int, window: int | None) -> Layers:
+    """Latent attention; `head_dim` says nothing here."""
+    rope = counted(config, "qk_rope_head_dim")
+    if config.get("qk_nope_head_dim") is None:
+        dim_qk = counted(config, "qk_head_dim")
+    else:
+        dim_qk = counted(config, "qk_nope_head_dim") + rope
+    dim_v = aliased(config, "v_head_dim") or needed(config, "hidden") // n_head
+    keys = window or 0 if kind == "windowed" else 0
+    return Layers(
+        kind, 1, n_head, n_head, dim_qk, dim_v, keys, counted(config, "kv_lora_rank"), rope
+    )
+
+
+def kv_heads(config: Config, i: int, kind: str, n_head: int) -> int:
+    """Key/value heads of layer i; where nothing is said, as many as query heads."""
+    if config.get("block_configs"):  # Nemotron-NAS gives a group's size
+        return n_head // counted(config["block_configs"][i]["attention"], "n_heads_in_group")
+    if config.get("multi_query_attention"):  # ChatGLM
+        return counted(config, "multi_query_group_num")
+    inner = config.get("attn_config")
+    if isinstance(inner, dict):  # MPT, DBRX
+        if inner.get("attn_type") == "multiquery_attention":
+            return 1
+        if inner.get("kv_n_heads") is not None:
+            return counted(inner, "kv_n_heads")
+    grouped = config.get("new_decoder_architecture") or config.get("n_head_kv")
+    if config.get("multi_query") and not grouped and "num_key_value_heads" not in config:
+        return 1  # Falcon 7B: its num_kv_heads is not in use
+    if kind == "full" and not config.get("attention_k_eq_v"):
+        kind = ""  # Gemma 4's global heads exist only where keys serve as values
+    return aliased(config, "n_kv_head", kind) or n_head
 
 
 # ------------------------------------------------------------------------------- cost model
@@ -1008,6 +1531,7 @@ def report(case: Analysis) -> str:
     lines = [
         RULE,
         f"Working with {work.ngpu} {case.gpu.name} GPUs",
+        *([f"Model: {case.model.name}"] if case.model.name else []),
         RULE,
         "QKV size per head",
     ]
@@ -1078,27 +1602,30 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def heads_text(layer: Layer) -> str:
+    ops = layer.operands
+    text = f"{layer.layers.n_head:,} heads, {ops.n_kv_head:,} K/V, width {ops.dim_qk:,}"
+    if ops.dim_v != ops.dim_qk:
+        text += f"/{ops.dim_v:,}"
+    return text + (f", {ops.latent_form} latent" if ops.latent_form else "")
+
+
 def title(case: Analysis) -> str:
     """The case in full, in one line."""
     work, model = case.work, case.model
-    kinds = [
-        f"{each.n_layer:,} {each.kind} layers"
-        + (f" of {each.window:,} keys" if each.window else "")
-        for each in model.layers
-    ]
+    kinds, heads = [], [heads_text(layer) for layer in case.layers]
+    for layer, text in zip(case.layers, heads):
+        window = f" of {layer.layers.window:,} keys" if layer.layers.window else ""
+        own = f" ({text})" if len(set(heads)) > 1 else ""
+        kinds.append(f"{layer.layers.n_layer:,} {layer.layers.kind} layers{window}{own}")
     without = model.n_layer - sum(each.n_layer for each in model.layers)
     if without:
         kinds.append(f"{without:,} without a cache")
-    ops, first = case.layers[0].operands, model.layers[0]
-    heads = f"{first.n_head:,} heads, {ops.n_kv_head:,} K/V, width {ops.dim_qk:,}"
-    if ops.dim_v != ops.dim_qk:
-        heads += f"/{ops.dim_v:,}"
-    if ops.latent_form:
-        heads += f", {ops.latent_form} latent"
+    shared = f" ({heads[0]})" if len(set(heads)) == 1 else ""
     spread = f"{SPLITS[work.split]}, {LINKS[work.link]}" if work.ngpu > 1 else "not split"
     parts = [
         f"{work.phase}, {work.batch:,} x {plural(work.query, 'new token')}, {work.seq:,} keys",
-        (model.name and f"{model.name}: ") + f"{' + '.join(kinds)} ({heads})",
+        (model.name and f"{model.name}: ") + " + ".join(kinds) + shared,
         f"{work.ngpu:,} x {case.gpu.name}",
         f"{work.dtype}, {work.cache_dtype} cache",
         "fused" if work.fused else "unfused",
@@ -1207,7 +1734,7 @@ def help_lines(case: Analysis) -> Iterator[str]:
 
 def summary(case: Analysis) -> str:
     """What limits attention, by how much, why, and what to change first: one screen."""
-    lines = [title(case)]
+    lines = [title(case), f"figures: GPU from {case.gpu.source}, model from {case.model.source}"]
     if not case.memory.fits:
         lines.append(f"! {misfit(case)}")
     lines += [
@@ -1252,15 +1779,13 @@ def input_record(case: Analysis) -> dict[str, Any]:
         "memory_bytes": gpu.memory,
         "bandwidth_bytes_per_s": gpu.bandwidth,
         **{f"{name}_bytes_per_s": value for name, value in gpu.links.items()},
+        **({"last_level_cache_bytes": gpu.cache} if gpu.cache else {}),
         **{name.replace("_us", "_s"): value for name, value in gpu.constants.items()},
     }
     return {
         **flags,
         "gpu": {name: of(value, gpu.source) for name, value in figures.items()},
-        "model": {
-            name: of(value, model.source if name in model.given else "default")
-            for name, value in model.inputs().items()
-        },
+        "model": {name: of(*figure) for name, figure in model.inputs.items()},
     }
 
 
@@ -1281,6 +1806,8 @@ def record(case: Analysis) -> dict[str, Any]:
     """The whole analysis as plain data, in base units."""
     return {
         "schema": 1,
+        "gpu": case.gpu.name,
+        "model": case.model.name or None,
         "inputs": input_record(case),
         "verdict": case.whole.terms.limit,
         "ridge_flop_per_byte": case.ridge,
@@ -1364,6 +1891,13 @@ class Flag(NamedTuple):
 
 
 FLAGS = {
+    "gpu": Flag(str, None, "NAME", "a GPU of the catalogue, instead of the config's"),
+    "model": Flag(
+        str,
+        None,
+        "NAME",
+        "a model of the catalogue, or a published Hugging Face config.json or its folder",
+    ),
     "ngpu": Flag(count_flag, 1, "N", "GPUs that share the work (default 1)"),
     "seq": Flag(count_flag, 1024, "N", "keys attended to, the new ones included (default 1024)"),
     "batch": Flag(count_flag, 1, "N", "sequences per step (default 1)"),
@@ -1449,6 +1983,10 @@ def parser() -> Parser:
                 else {"action": "store_const", "const": "True"}
             )
         flags.add_argument(f"--{dashed(name)}", help=flag.help, **takes)
+    for what in ("gpus", "models"):
+        flags.add_argument(
+            f"--list-{what}", action="store_true", help=f"show the catalogue's {what}"
+        )
     flags.add_argument("--version", action="store_true", help="show the version and exit")
     return result
 
@@ -1491,6 +2029,20 @@ def workload(flags: Mapping[str, Any]) -> Workload:
     return Workload(**{**same, "query": query, "phase": phase})
 
 
+def subjects(flags: Mapping[str, Any]) -> tuple[GPU, Model]:
+    """The GPU and the model, each by name or from the config."""
+    gpu = find_gpu(flags["gpu"]) if flags["gpu"] is not None else None
+    model = find_model(flags["model"]) if flags["model"] is not None else None
+    if gpu and model:
+        return gpu, model
+    config, source = read_config(flags["config"])
+    try:
+        gpu = gpu or read_gpu(config.get("GPU", {}), source)
+        return gpu, model or read_model(config.get("Model", {}), source)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+
+
 def answer(argv: Sequence[str] | None) -> Iterator[str]:
     """The text for a command line, in pieces; InputError for one that cannot be answered."""
     found = split_flags(argv)
@@ -1500,8 +2052,13 @@ def answer(argv: Sequence[str] | None) -> Iterator[str]:
     if found.version:
         yield f"{PROGRAM} {__version__}\n"
         return
+    if found.list_gpus or found.list_models:
+        yield (GPU_UNITS + GPUS) * found.list_gpus + (MODEL_UNITS + MODELS) * found.list_models
+        return
     flags, given = check_flags(found)
-    gpu, model = read_config(flags["config"])
+    gpu, model = subjects(flags)
+    if model.note:
+        complain("warning", model.note)
     case = analyse(gpu, model, workload(flags), given)
     if not case.memory.fits:
         complain("warning", misfit(case))

@@ -358,6 +358,7 @@ def gpu(draw: random.Random, **constants: float) -> ab.GPU:
         memory=80e9,
         bandwidth=draw.uniform(1e11, 8e12),
         links={"pcie": draw.uniform(1e10, 1e11), "nvlink": draw.uniform(1e11, 2e12)},
+        cache=None,
         constants=constants,
         source="test",
     )
@@ -378,7 +379,7 @@ def model(draw: random.Random, latent: bool = False, window: int = 0) -> ab.Mode
     )
     if latent:
         layers = layers._replace(n_kv_head=layers.n_head)
-    return ab.Model("M", layers.n_layer, (layers,), None, None, frozenset(), "test")
+    return ab.Model("M", layers.n_layer, (layers,), None, None, {}, "test")
 
 
 def work(draw: random.Random, **fixed: Any) -> ab.Workload:

@@ -47,9 +47,9 @@ class Views(ScriptTest):
             for gpu in (H100, ESTIMATED):
                 with self.subTest(model=model, flags=flags):
                     lines, _ = self.both(model, flags, gpu)
-                    self.assertLessEqual(len(lines), 32)
+                    self.assertLessEqual(len(lines), 33)
                     self.assertTrue("".join(lines).isascii())
-                    self.assertLessEqual(max(map(len, lines[1:])), 80, max(lines[1:], key=len))
+                    self.assertLessEqual(max(map(len, lines[2:])), 80, max(lines[2:], key=len))
                     self.assertFalse([line for line in lines if line != line.rstrip()])
 
     def test_summary_shows_nothing_that_json_lacks(self) -> None:
@@ -60,7 +60,7 @@ class Views(ScriptTest):
                 known = numbers(found)
                 for text in re.findall(
                     r"(?<![\w.,])([\d.,]+(?:e\+\d+)?) ?([fpnumKMGT]?)(?:s|B)\b",
-                    "\n".join(lines[1:]),
+                    "\n".join(lines[2:]),
                 ):
                     value = float(text[0].replace(",", "")) * PREFIXES[text[1]]
                     near = [each for each in known if abs(each - value) <= 0.006 * value]
@@ -78,7 +78,7 @@ class Views(ScriptTest):
         self.assertIn(f"  sync      {'#' * 32}   42.1 ms  <- limits", lines)
         self.assertIn(f"  memory    {'#' * 5:32}   7.21 ms  5.84 x below", lines)
         self.assertIn(f"  compute   {'#':32}    173 us  243 x below", lines)
-        self.assertNotIn("overhead ", "".join(lines[3:7]))
+        self.assertNotIn("overhead ", "".join(lines[4:8]))
         lines, found = self.both(*CASES[0], ESTIMATED)
         self.assertIn(f"  overhead  {'#':32}   1.08 ms  39 x below", lines)  # 80 x 3 x 4.5 us
 
@@ -110,14 +110,14 @@ class Views(ScriptTest):
             self.assertEqual(result.err, f"attn_bottleneck.py: warning: {said}\n")
             self.assertEqual(result.code, 0)
         summary = run(*argv, "--format", "summary").out
-        self.assertEqual(summary.splitlines()[1], f"! {said}")
+        self.assertEqual(summary.splitlines()[2], f"! {said}")
         self.assertNotIn("tokens/s", summary)
         self.assertIn("makes it fit", summary)
         self.assertIsNone(
             json.loads(run(*argv, "--format", "json").out)["throughput"]["tokens_per_s"]
         )
         heavy = self.both({**DEEPSEEK, "params_b": 671}, "--dtype fp8 --fused")[0]
-        self.assertEqual(heavy[1], "! weights and KV cache do not fit: 671 GB on each GPU of 80 GB")
+        self.assertEqual(heavy[2], "! weights and KV cache do not fit: 671 GB on each GPU of 80 GB")
         self.assertIn("  no room for a cache beside the weights", heavy)
 
     def test_unknown_weights_are_said_to_be_uncounted(self) -> None:
@@ -129,7 +129,7 @@ class Views(ScriptTest):
     def test_nothing_helps(self) -> None:
         gpu = {**H100, "launch_us": 10**9}
         lines, _ = self.both(LLAMA_70B, "--dtype fp8 --kv-dtype fp4 --fused --batch 9999999", gpu)
-        self.assertIn("! the KV cache", lines[1])
+        self.assertIn("! the KV cache", lines[2])
         lines, _ = self.both({**LLAMA_70B, "n_layer_no_cache": 79}, "--fused --fp16", ESTIMATED)
         self.assertIn("What would help, each change alone", lines)
 
