@@ -630,6 +630,7 @@ CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
     "cohere2": {"sliding_window": 4096, "sliding_window_pattern": 4},
     "gpt_oss": {"head_dim": 64, "sliding_window": 128, "sliding_window_pattern": 2},
     "llama4_text": {"attention_chunk_size": 8192, "no_rope_layers": []},
+    "llama4": {"attention_chunk_size": 8192, "no_rope_layers": []},
     "falcon_h1": {"full_attention_interval": 1},  # attention beside a state space in every layer
     "gpt_bigcode": {"multi_query": True},
     **{name: {"multi_query": True} for name in ("falcon", "RefinedWeb", "RefinedWebModel")},

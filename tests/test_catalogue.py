@@ -227,11 +227,7 @@ RULES: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
             ("Jamba", 1, {"attn_layer_period": 4, "attn_layer_offset": 2, "mamba_d_conv": 4}),
             ("Bamba", 2, {"attn_layer_indices": [1, 3], "mamba_d_conv": 4}),
             ("LFM2", 2, {"full_attn_idxs": [1, 3], "conv_bias": False}),
-            (
-                "Kimi Linear",
-                1,
-                {"linear_attn_config": {"full_attn_layers": [4]}},
-            ),
+            ("Kimi Linear", 2, {"linear_attn_config": {"full_attn_layers": [1, 4]}}),
             ("MiniMax-01", 3, {"attn_type_list": [0, 1, 1, 1]}),
             ("Qwen3-Next", 2, {"full_attention_interval": 2, "linear_num_key_heads": 16}),
             ("Llama 3.2 Vision", 3, {"cross_attention_layers": [3]}),
@@ -310,6 +306,21 @@ RULES: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
         "Llama 4, said",
         {**BASE, "model_type": "llama4_text", "no_rope_layers": [1, 0, 0, 1]},
         [("full", 2, 8, 2, 64, 64, 0, 0, 0), ("windowed", 2, 8, 2, 64, 64, 8192, 0, 0)],
+    ),
+    (
+        "Llama 4, three layers",
+        {**BASE, "model_type": "llama4", "num_hidden_layers": 3},
+        [("windowed", 3, 8, 2, 64, 64, 8192, 0, 0)],
+    ),
+    (
+        "Jamba, from layer 0 on",
+        {**BASE, "num_hidden_layers": 5, "attn_layer_period": 4},
+        [("full", 2, 8, 2, 64, 64, 0, 0, 0)],
+    ),
+    (
+        "a latent in a window",
+        {**BASE, **MLA, "sliding_window": 9},
+        [("windowed", 4, 8, 8, 32, 16, 9, 32, 8)],
     ),
     ("SmolLM3", {**BASE, "no_rope_layers": [1, 1, 1, 0]}, [FULL4]),
     (
