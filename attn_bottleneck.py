@@ -40,10 +40,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar, Union
 
 __version__ = "1.0"
 
@@ -124,7 +125,7 @@ class Model(NamedTuple):
     n_layer: int  # all layers, those without a growing KV cache included
     layers: tuple[Layers, ...]  # those with attention, by kind
     params: float | None  # None: unknown
-    active_params: float | None  # used by one token
+    active_params: float | None  # used by one token; known with params
     inputs: Mapping[str, tuple[Any, str]]  # what describes it, and where each came from
     source: str
     note: str = ""  # what the figures leave out
@@ -134,8 +135,8 @@ class Workload(NamedTuple):
     """What is asked of the GPUs: one step over `batch` sequences."""
 
     ngpu: int
-    batch: int
     seq: int  # keys attended to, the new tokens' included
+    batch: int
     query: int  # new tokens per sequence
     phase: str  # "decode" (one new row, still on chip), "prefill" (all rows new) or "extend"
     dtype: str
@@ -346,7 +347,10 @@ class Key(NamedTuple):
 
 # What real kernels reach of the figures above: optional, and together the GPU's constants.
 GPU_CONSTANTS = {
+    "multiprocessors": Key(check_count),
     "launch_us": Key(check_figure, scale=1e-6),
+    "wave_us": Key(check_figure, scale=1e-6),
+    "exponentials": Key(check_figure, scale=1e9),
     "compute_efficiency": Key(check_share),
     "bandwidth_efficiency": Key(check_share),
     "link_latency_us": Key(check_figure, scale=1e-6),
@@ -981,9 +985,7 @@ TERMS = ("compute", "memory", "sync", "overhead")
 
 
 class Terms(NamedTuple):
-    """Seconds by what they are spent on. Computing and reading overlap, so that the total is
-    max(compute, memory) + sync + overhead of each kernel, summed over the kernels.
-    """
+    """Seconds by what they are spent on, and in total."""
 
     compute_s: float
     memory_s: float
@@ -1000,9 +1002,8 @@ class Terms(NamedTuple):
 class Cost(NamedTuple):
     """What a kernel, a layer or all layers cost."""
 
-    name: str
     flops: int
-    kv_bytes: int  # read from the KV cache
+    kv_read_bytes: int  # of the KV cache
     bytes: int  # all traffic with the memory
     sync_bytes: int  # exchanged between the GPUs
     gpu_flops: float  # the busiest GPU's part
@@ -1021,13 +1022,16 @@ class Cost(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """What times are computed with."""
+    """What times are computed with: a datasheet's rates, or what kernels reach of them."""
 
     compute: float  # FLOP/s
     memory: float  # bytes/s
     link: float  # bytes/s
-    launch_s: float  # per kernel
-    link_latency_s: float  # per exchange
+    exponential_s: float = 0.0  # seconds for one
+    launch_s: float = 0.0  # per kernel
+    wave_s: float = 0.0  # per wave of work items
+    multiprocessors: int = 1
+    link_latency_s: float = 0.0  # per exchange
 
 
 class Operands(NamedTuple):
@@ -1056,7 +1060,7 @@ class Layer(NamedTuple):
 
     layers: Layers
     operands: Operands
-    kernels: tuple[Cost, ...]
+    kernels: tuple[Cost, ...]  # one, if fused; else those of UNFUSED
     whole: Cost
 
 
@@ -1097,16 +1101,43 @@ class Analysis(NamedTuple):
     throughput: Throughput
 
 
-def rates(gpu: GPU, work: Workload, reached: Mapping[str, float]) -> Rates:
-    """The datasheet's rates, cut to what `reached` says that kernels reach of them."""
-    link = gpu.links[work.link] if work.ngpu > 1 else MAX_FIGURE
+UNFUSED = ("S = Q K^T", "softmax", "A = S V")
+
+# A kernel works on items of this many query rows of one K/V head, and on keys in blocks: at the
+# diagonal and at a window's edge it computes part of a block that is masked.
+ITEM_ROWS, KEY_BLOCK = 64, 128
+
+
+def ideal_rates(gpu: GPU, work: Workload) -> Rates:
+    """The datasheet's; InputError if the GPU lacks a figure that this case needs."""
+
+    def figure(flag: str, name: str, known: Mapping[str, float]) -> float:
+        if name in known:
+            return known[name]
+        has = f" (it has {', '.join(known)})" if known else ""
+        raise InputError(f"--{flag} {name}: {gpu.name} has no figure for it{has}")
+
+    link = figure("link", work.link, gpu.links) if work.ngpu > 1 else MAX_FIGURE
+    # A ring sends to one neighbour and receives from the other: half of both directions.
+    link = link / 2 if work.split == "head" else link
+    return Rates(figure("dtype", work.dtype, gpu.peaks), gpu.bandwidth, link)
+
+
+def reached_rates(ideal: Rates, constants: Mapping[str, float]) -> Rates | None:
+    """What kernels reach; None where the GPU has no constants."""
+    if not constants:
+        return None
+    exponentials = constants.get("exponentials")  # of one multiprocessor
+    multiprocessors = int(constants.get("multiprocessors", 1))
     return Rates(
-        compute=gpu.peaks[work.dtype] * reached.get("compute_efficiency", 1),
-        memory=gpu.bandwidth * reached.get("bandwidth_efficiency", 1),
-        # A ring sends to one neighbour and receives from the other: half of both directions.
-        link=link * reached.get("link_efficiency", 1) / (2 if work.split == "head" else 1),
-        launch_s=reached.get("launch_us", 0),
-        link_latency_s=reached.get("link_latency_us", 0),
+        compute=ideal.compute * constants.get("compute_efficiency", 1),
+        memory=ideal.memory * constants.get("bandwidth_efficiency", 1),
+        link=ideal.link * constants.get("link_efficiency", 1),
+        exponential_s=1 / (exponentials * multiprocessors) if exponentials else 0.0,
+        launch_s=constants.get("launch_us", 0.0),
+        wave_s=constants.get("wave_us", 0.0),
+        multiprocessors=multiprocessors,
+        link_latency_s=constants.get("link_latency_us", 0.0),
     )
 
 
@@ -1133,95 +1164,158 @@ def causal_pairs(seq: int, query: int, window: int) -> int:
 
 
 def operands(layers: Layers, work: Workload) -> Operands:
-    """The shapes, FLOPs and bytes of one layer (DESIGN's table; README, "The cost model")."""
-    _, batch, seq, query, phase, dtype, *_ = work
-    form, kv_dtype = latent_form(layers, work), work.cache_dtype
+    """The shapes, FLOPs and bytes of one layer (README, "The cost model")."""
+    n, seq, batch, query, phase, dtype, _, fused, split, _ = work
+    form = latent_form(layers, work)
     kv_heads, d_qk, d_v = layers.n_kv_head, layers.dim_qk, layers.dim_v
     if form == "absorbed":
         kv_heads, d_qk, d_v = 1, layers.row_elements, layers.kv_lora_rank
-    elif form == "plain":
-        kv_dtype = dtype  # heads just projected: they are no cache
+    bits = PRECISION_BITS[dtype]
+    # Heads that were just projected are no cache.
+    kv_bits = bits if form == "plain" else PRECISION_BITS[work.cache_dtype]
     keys = min(seq, layers.window + query - 1) if layers.window else seq
     rows = keys - 1 if phase == "decode" else keys
-    pairs = causal_pairs(seq, query, layers.window) if work.fused else query * keys
+    pairs = causal_pairs(seq, query, layers.window) if fused else query * keys
     heads = batch * layers.n_head
-    s_bytes = stored_bytes(heads * query * keys, dtype)
-    a_bytes = stored_bytes(heads * query * d_v, dtype)
+    kv_rows = batch * kv_heads * rows
+    s_bytes = -(-heads * query * keys * bits // 8)
+    a_bytes = -(-heads * query * d_v * bits // 8)
     scores_sync = values_sync = 0
-    if work.ngpu > 1 and work.split == "head":
+    if n > 1 and split == "head":
         # One ring all-reduce of the output, after which heads are as wide as the model has them.
         output = stored_bytes(heads * query * layers.dim_v, dtype)
-        values_sync = -(-2 * (work.ngpu - 1) * output // work.ngpu)
-    elif work.ngpu > 1 and work.fused:  # partial results, each with a maximum and a sum per row
+        values_sync = -(-2 * (n - 1) * output // n)
+    elif n > 1 and fused:  # partial results, each with a maximum and a sum per row
         values_sync = stored_bytes(heads * query * (d_v + 2), dtype)
-    elif work.ngpu > 1:
+    elif n > 1:
         scores_sync, values_sync = s_bytes, a_bytes
     return Operands(
-        latent_form=form,
-        n_kv_head=kv_heads,
-        dim_qk=d_qk,
-        dim_v=d_v,
-        keys=keys,
-        read_rows=rows,
-        pairs=pairs,
-        scores_flops=heads * pairs * (2 * d_qk - 1),
-        values_flops=heads * d_v * (2 * pairs - query),
-        q_bytes=stored_bytes(heads * query * d_qk, dtype),
-        k_bytes=stored_bytes(batch * kv_heads * d_qk * rows, kv_dtype),
-        v_bytes=stored_bytes(batch * kv_heads * d_v * rows, kv_dtype),
-        s_bytes=s_bytes,
-        a_bytes=a_bytes,
-        scores_sync_bytes=scores_sync,
-        values_sync_bytes=values_sync,
+        form,
+        kv_heads,
+        d_qk,
+        d_v,
+        keys,
+        rows,
+        pairs,
+        heads * pairs * (2 * d_qk - 1),
+        heads * d_v * (2 * pairs - query),
+        -(-heads * query * d_qk * bits // 8),
+        -(-kv_rows * d_qk * kv_bits // 8),
+        -(-kv_rows * d_v * kv_bits // 8),
+        s_bytes,
+        a_bytes,
+        scores_sync,
+        values_sync,
     )
 
 
-def shares(layers: Layers, n_kv_head: int, work: Workload) -> tuple[float, float]:
-    """The busiest GPU's part of the query heads' work and of K and V. Heads do not split: 10 over
-    4 GPUs makes 3; with fewer K/V heads than GPUs, GPUs hold copies.
+def held_heads(n_head: int, n_kv_head: int, work: Workload) -> tuple[int, int, int]:
+    """Query heads and K/V heads of the busiest GPU, and over how many GPUs their keys are spread.
+    Heads do not split: 10 over 4 GPUs makes 3; with fewer K/V heads than GPUs, GPUs hold copies.
     """
-    n = work.ngpu
     if work.split == "seq":
-        return 1 / n, 1 / n
-    return -(-layers.n_head // n) / layers.n_head, -(-n_kv_head // n) / n_kv_head
+        return n_head, n_kv_head, work.ngpu
+    return -(-n_head // work.ngpu), -(-n_kv_head // work.ngpu), 1
 
 
-def analyse_layer(layers: Layers, work: Workload, both: Sequence[Rates]) -> Layer:
-    """One layer at the datasheet's rates and, if there are two, at those reached."""
+class Kernel(NamedTuple):
+    """What one kernel does, over all GPUs."""
+
+    flops: int
+    exponentials: int
+    kv_bytes: int
+    other_bytes: int
+    sync_bytes: int
+
+
+class Held(NamedTuple):
+    """The busiest GPU's part of a kernel, and how its work divides."""
+
+    q_share: float  # of the query heads' work
+    kv_share: float  # of K and V
+    visited: float  # pairs computed, per pair that is not masked
+    waves: int  # of work items over the multiprocessors
+
+
+def held(layers: Layers, ops: Operands, work: Workload, multiprocessors: int) -> Held:
+    q_held, kv_held, spread = held_heads(layers.n_head, ops.n_kv_head, work)
+    edge = KEY_BLOCK if layers.window and layers.window < work.seq else KEY_BLOCK // 2
+    items = work.batch * kv_held * -(-q_held * work.query // (kv_held * ITEM_ROWS))
+    return Held(
+        q_held / (layers.n_head * spread),
+        kv_held / (ops.n_kv_head * spread),
+        min(work.query * ops.keys, ops.pairs + work.query * edge) / ops.pairs,
+        -(-items // multiprocessors),
+    )
+
+
+def analyse_layer(layers: Layers, work: Workload, ideal: Rates, reached: Rates | None) -> Layer:
+    """One layer at the datasheet's rates, and at those that kernels reach."""
     ops = operands(layers, work)
-    q_share, kv_share = shares(layers, ops.n_kv_head, work)
-
-    def kernel(name: str, flops: int, kv_bytes: int, other_bytes: int, sync_bytes: int) -> Cost:
-        gpu_flops = flops * q_share
-        gpu_bytes = kv_bytes * kv_share + other_bytes * q_share
-        bound, *estimate = (
-            kernel_terms(gpu_flops, gpu_bytes, sync_bytes, each, each.launch_s) for each in both
-        )
-        return Cost(
-            name=name,
-            flops=flops,
-            kv_bytes=kv_bytes,
-            bytes=kv_bytes + other_bytes,
-            sync_bytes=sync_bytes,
-            gpu_flops=gpu_flops,
-            gpu_bytes=gpu_bytes,
-            bound=bound,
-            estimate=estimate[0] if estimate else None,
-        )
-
     q, k, v, s, a = ops.q_bytes, ops.k_bytes, ops.v_bytes, ops.s_bytes, ops.a_bytes
-    kernels: tuple[Cost, ...]
+    exponentials = work.batch * layers.n_head * ops.pairs
+    part = held(layers, ops, work, reached.multiprocessors if reached else 1)
     if work.fused:
         flops = ops.scores_flops + ops.values_flops
         kv_bytes = k if ops.latent_form == "absorbed" else k + v  # absorbed: V is part of K
-        kernels = (kernel("fused", flops, kv_bytes, q + a, ops.values_sync_bytes),)
-    else:
-        kernels = (
-            kernel("S = Q K^T", ops.scores_flops, k, q + s, ops.scores_sync_bytes),
-            kernel("softmax", 0, 0, 2 * s, 0),
-            kernel("A = S V", ops.values_flops, v, s + a, ops.values_sync_bytes),
+        fused = Kernel(flops, exponentials, kv_bytes, q + a, ops.values_sync_bytes)
+        whole = kernel_cost(fused, part, ideal, reached)
+        return Layer(layers, ops, (whole,), whole)
+    kernels = (
+        Kernel(ops.scores_flops, 0, k, q + s, ops.scores_sync_bytes),
+        Kernel(0, exponentials, 0, 2 * s, 0),
+        Kernel(ops.values_flops, 0, v, s + a, ops.values_sync_bytes),
+    )
+    costs = tuple(kernel_cost(each, part, ideal, reached) for each in kernels)
+    return Layer(layers, ops, costs, summed(costs))
+
+
+def kernel_cost(kernel: Kernel, part: Held, ideal: Rates, reached: Rates | None) -> Cost:
+    """The roofline of one kernel: bound max(compute, memory) + sync, as if computing and reading
+    overlapped in full. Measured kernels overlap little: the estimate is the sum of its terms.
+    """
+    flops, exponentials, kv_bytes, other_bytes, sync_bytes = kernel
+    q_share, kv_share, visited, waves = part
+    gpu_flops = flops * q_share
+    gpu_bytes = kv_bytes * kv_share + other_bytes * q_share
+    compute_s, memory_s = gpu_flops / ideal.compute, gpu_bytes / ideal.memory
+    sync_s = sync_bytes / ideal.link
+    bound = Terms(compute_s, memory_s, sync_s, 0.0, max(compute_s, memory_s) + sync_s)
+    estimate = None
+    if reached:
+        compute_s = visited * max(
+            gpu_flops / reached.compute, exponentials * q_share * reached.exponential_s
         )
-    return Layer(layers, ops, kernels, summed("one layer", [(1, each) for each in kernels]))
+        memory_s = gpu_bytes / reached.memory
+        sync_s = sync_bytes / reached.link + reached.link_latency_s if sync_bytes else 0.0
+        overhead_s = reached.launch_s + waves * reached.wave_s
+        total_s = compute_s + memory_s + sync_s + overhead_s
+        estimate = Terms(compute_s, memory_s, sync_s, overhead_s, total_s)
+    traffic = kv_bytes + other_bytes
+    return Cost(flops, kv_bytes, traffic, sync_bytes, gpu_flops, gpu_bytes, bound, estimate)
+
+
+def times_n(n: int, cost: Cost) -> Cost:
+    """The same n times, one after the other."""
+    f, k, b, s, gf, gb, (c, m, y, o, t), estimate = cost
+    if estimate:
+        ec, em, ey, eo, et = estimate
+        estimate = Terms(n * ec, n * em, n * ey, n * eo, n * et)
+    bound = Terms(n * c, n * m, n * y, n * o, n * t)
+    return Cost(n * f, n * k, n * b, n * s, n * gf, n * gb, bound, estimate)
+
+
+def summed(costs: Sequence[Cost]) -> Cost:
+    """Costs that follow one another."""
+
+    def each(fields: Iterable[Iterable[float]]) -> Any:
+        return map(sum, zip(*fields))
+
+    bound = Terms(*each(cost.bound for cost in costs))
+    reached = [cost.estimate for cost in costs if cost.estimate]
+    flops, kv, traffic, sync, gpu_flops, gpu_bytes = each(cost[:6] for cost in costs)
+    estimate = Terms(*each(reached)) if reached else None
+    return Cost(flops, kv, traffic, sync, gpu_flops, gpu_bytes, bound, estimate)
 
 
 class Product(NamedTuple):
@@ -1262,132 +1356,86 @@ def classic_products(layer: Layer, work: Workload) -> tuple[Product, Product]:
 
 def classic_times(gpu: GPU, layer: Layer, work: Workload, product: Product) -> ProductTimes:
     """Requirements take the computation undivided by the number of GPUs: kept as documented."""
-    rate = rates(gpu, work, {})
-    q_share, kv_share = shares(layer.layers, layer.operands.n_kv_head, work)
+    n_head, n_kv_head = layer.layers.n_head, layer.operands.n_kv_head
+    rate = ideal_rates(gpu, work)
+    q_held, kv_held, spread = held_heads(n_head, n_kv_head, work)
     alone_s, sync_s = product.flops / rate.compute, product.sync_bytes / rate.link
     return ProductTimes(
-        compute_s=alone_s * q_share,
-        memory_s=product.read_bytes / rate.memory * kv_share,
+        compute_s=alone_s * (q_held / n_head) / spread,
+        memory_s=product.read_bytes / rate.memory * (kv_held / n_kv_head) / spread,
         sync_s=sync_s,
         required=product.read_bytes / alone_s,
         required_with_sync=product.read_bytes / (alone_s + sync_s),
     )
 
 
-def kernel_terms(
-    gpu_flops: float, gpu_bytes: float, sync_bytes: int, rate: Rates, overhead_s: float
-) -> Terms:
-    """The roofline of one kernel: max(compute, memory), then what cannot overlap with it."""
-    compute_s = gpu_flops / rate.compute
-    memory_s = gpu_bytes / rate.memory
-    sync_s = sync_bytes / rate.link + rate.link_latency_s if sync_bytes else 0.0
-    total_s = max(compute_s, memory_s) + sync_s + overhead_s
-    return Terms(compute_s, memory_s, sync_s, overhead_s, total_s)
-
-
-def summed(name: str, parts: Sequence[tuple[int, Cost]]) -> Cost:
-    """Costs that follow one another, each so many times."""
-
-    def total(field: Callable[[Cost], float]) -> Any:
-        return sum(n * field(cost) for n, cost in parts)
-
-    def terms(of: Callable[[Cost], Terms | None]) -> Terms | None:
-        each = [(n, part) for n, cost in parts if (part := of(cost))]
-        columns = zip(*([n * value for value in part] for n, part in each))
-        return Terms(*map(sum, columns)) if each else None
-
-    bound = terms(lambda cost: cost.bound)
-    assert bound is not None
-    return Cost(
-        name=name,
-        flops=total(lambda cost: cost.flops),
-        kv_bytes=total(lambda cost: cost.kv_bytes),
-        bytes=total(lambda cost: cost.bytes),
-        sync_bytes=total(lambda cost: cost.sync_bytes),
-        gpu_flops=total(lambda cost: cost.gpu_flops),
-        gpu_bytes=total(lambda cost: cost.gpu_bytes),
-        bound=bound,
-        estimate=terms(lambda cost: cost.estimate),
-    )
-
-
-def all_layers(gpu: GPU, model: Model, work: Workload) -> tuple[tuple[Layer, ...], Cost]:
-    both = [rates(gpu, work, {})]
-    if gpu.constants:
-        both.append(rates(gpu, work, gpu.constants))
-    layers = tuple(analyse_layer(each, work, both) for each in model.layers)
-    return layers, summed("all layers", [(each.layers.n_layer, each.whole) for each in layers])
-
-
-def cached_rows(layers: Layers, work: Workload) -> int:
-    """Rows per sequence that one of these layers keeps: those before a generated token, or all."""
-    rows = min(work.seq, layers.window) if layers.window else work.seq
-    return rows - 1 if work.phase == "decode" else rows
-
-
-def row_bits(layers: Layers, work: Workload) -> int:
-    """Bits that a cached token of these layers takes on one GPU (with `--split seq`: on all).
-    A latent belongs to all heads, so that splitting heads leaves it whole.
-    """
-    heads = 1 if layers.kv_lora_rank else layers.n_kv_head
-    held = heads if work.split == "seq" else -(-heads // work.ngpu)
-    width = layers.row_elements // heads * held
-    return layers.n_layer * width * PRECISION_BITS[work.cache_dtype]
-
-
-def longest_seq(model: Model, work: Workload, budget_bits: int) -> int | None:
-    """The longest sequence whose cache fits into the budget; None if windows bound any."""
-    decode = work.phase == "decode"
-    kinds = sorted(model.layers, key=lambda each: each.window or MAX_COUNT)
-    growing = sum(row_bits(each, work) for each in kinds) * work.batch
-    for layers in kinds:
-        rows, most = budget_bits // growing, layers.window - decode
-        if not layers.window or rows < most:
-            return rows + decode
-        full = row_bits(layers, work) * work.batch
-        budget_bits -= full * most
-        growing -= full
-    return None
+def all_layers(
+    model: Model, work: Workload, ideal: Rates, reached: Rates | None
+) -> tuple[tuple[Layer, ...], Cost]:
+    layers = tuple([analyse_layer(each, work, ideal, reached) for each in model.layers])
+    totals = [times_n(each.layers.n_layer, each.whole) for each in layers]
+    return layers, totals[0] if len(totals) == 1 else summed(totals)
 
 
 def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
     """What the cache takes in all, and with the weights (spread evenly) of each GPU's memory."""
-    parts = work.ngpu if work.split == "seq" else 1
-    token = {each: each.row_elements * PRECISION_BITS[work.cache_dtype] for each in model.layers}
-    cache_bits = sum(k.n_layer * bits * cached_rows(k, work) for k, bits in token.items())
-    sequence_bits = sum(row_bits(each, work) * cached_rows(each, work) for each in model.layers)
+    bits, batch, decode = PRECISION_BITS[work.cache_dtype], work.batch, work.phase == "decode"
+    token_bits = lasting_bits = cache_bits = held_bits = 0
+    growth = []  # (the most rows, bits of one on a GPU) of each kind of layer
+    spread = work.ngpu if work.split == "seq" else 1
+    for layers in model.layers:
+        row = layers.n_layer * layers.row_elements * bits
+        # A latent belongs to all heads, so that splitting heads leaves it whole.
+        heads = 1 if layers.kv_lora_rank else layers.n_kv_head
+        held = row // heads * held_heads(1, heads, work)[1]
+        rows = min(work.seq, layers.window) if layers.window else work.seq
+        rows -= decode  # the new row is still on chip
+        token_bits += row
+        lasting_bits += 0 if layers.window else row
+        cache_bits += rows * row
+        held_bits += rows * held
+        growth.append((layers.window - decode if layers.window else MAX_COUNT, held * batch))
     weights = None
     if model.params is not None:
         weights = model.params * PRECISION_BITS[work.dtype] / 8 / work.ngpu
-    free_bits = int((gpu.memory - (weights or 0)) * 8 * parts)
+    free_bits = int((gpu.memory - (weights or 0.0)) * 8 * spread)
     max_batch: int | None = 0
     max_seq: int | None = 0
     if free_bits > 0:
-        max_batch = free_bits // sequence_bits if sequence_bits else None
-        max_seq = longest_seq(model, work, free_bits)
+        max_batch = free_bits // held_bits if held_bits else None
+        max_seq = longest_rows(growth, free_bits)
+        max_seq = None if max_seq is None else max_seq + decode
     return Memory(
-        bytes_per_token=sum(k.n_layer * bits for k, bits in token.items()) / 8,
-        bytes_per_token_beyond_windows=sum(
-            k.n_layer * bits for k, bits in token.items() if not k.window
-        )
-        / 8,
-        cache_bytes=-(-work.batch * cache_bits // 8),
-        gpu_cache_bytes=work.batch * sequence_bits / parts / 8,
-        gpu_weight_bytes=weights,
-        fits=work.batch * sequence_bits <= free_bits,
-        max_batch=max_batch,
-        max_seq=max_seq,
+        token_bits / 8,
+        lasting_bits / 8,
+        -(-batch * cache_bits // 8),
+        batch * held_bits / spread / 8,
+        weights,
+        batch * held_bits <= free_bits,
+        max_batch,
+        max_seq,
     )
 
 
-def rest_of_step(gpu: GPU, model: Model, work: Workload) -> float | None:
+def longest_rows(growth: list[tuple[int, int]], budget_bits: int) -> int | None:
+    """The most rows whose cache fits into the budget; None if windows bound it for any number."""
+    growing = sum(bits for _, bits in growth)
+    for most, bits in sorted(growth):
+        rows = budget_bits // growing
+        if rows < most:
+            return min(rows, MAX_COUNT)
+        budget_bits -= most * bits
+        growing -= bits
+    return None
+
+
+def rest_of_step(model: Model, work: Workload, rate: Rates) -> float | None:
     """Seconds of everything but attention: every token computes with the active parameters, and
     each weight that some token uses is read once. With experts chosen evenly, T tokens use the
     share 1 - (1 - active/all)^T of the weights (all of them in a dense model).
     """
     if model.params is None or model.active_params is None:
         return None
-    rate = rates(gpu, work, gpu.constants)
     tokens = work.batch * work.query
     used = 1 - (1 - model.active_params / model.params) ** tokens
     compute_s = 2 * model.active_params * tokens / rate.compute / work.ngpu
@@ -1395,14 +1443,15 @@ def rest_of_step(gpu: GPU, model: Model, work: Workload) -> float | None:
     return max(compute_s, weight_bytes / rate.memory / work.ngpu)
 
 
-def half_length(gpu: GPU, model: Model, work: Workload) -> int | None:
+def half_length(model: Model, work: Workload, ideal: Rates, reached: Rates | None) -> int | None:
     """The shortest sequence with which attention takes at least half of the step, if any does."""
 
     def reaches(seq: int) -> bool:
         query = seq if work.phase == "prefill" else work.query
         case = work._replace(seq=seq, query=query)
-        rest_s = rest_of_step(gpu, model, case)
-        return rest_s is not None and all_layers(gpu, model, case)[1].terms.total_s >= rest_s
+        rest_s = rest_of_step(model, case, reached or ideal)
+        total_s = all_layers(model, case, ideal, reached)[1].terms.total_s
+        return rest_s is not None and total_s >= rest_s
 
     too_short, long_enough = work.query - 1, 2**40
     if not reaches(long_enough):
@@ -1416,40 +1465,59 @@ def half_length(gpu: GPU, model: Model, work: Workload) -> int | None:
     return long_enough
 
 
-def refuse_impossible(gpu: GPU, work: Workload) -> None:
-    """InputError for a case that cannot be: a figure that the GPU lacks, or Q > S."""
+class Memo:
+    """What neighbouring cases of a sweep share, kept for one GPU and model at a time."""
 
-    def figure(flag: str, name: str, known: Mapping[str, float]) -> None:
-        if name not in known:
-            has = f" (it has {', '.join(known)})" if known else ""
-            raise InputError(f"--{flag} {name}: {gpu.name} has no figure for it{has}")
+    def __init__(self) -> None:
+        self.known: dict[Any, Any] = {}
 
-    figure("dtype", work.dtype, gpu.peaks)
-    if work.ngpu > 1:
-        figure("link", work.link, gpu.links)
-    if work.query > work.seq:
-        raise InputError(f"--query {work.query} must be at most --seq {work.seq}")
+    def get(self, key: Any, compute: Callable[[], Any]) -> Any:
+        if key not in self.known:
+            if len(self.known) > 1000:  # a sweep of a million cases holds no more than this
+                self.known.clear()
+            self.known[key] = compute()
+        return self.known[key]
 
 
 def analyse(
-    gpu: GPU, model: Model, work: Workload, given: frozenset[str] = frozenset()
+    gpu: GPU,
+    model: Model,
+    work: Workload,
+    given: frozenset[str] = frozenset(),
+    memo: Memo | None = None,
 ) -> Analysis:
     """The whole answer for one case; InputError for one that cannot be."""
-    refuse_impossible(gpu, work)
-    layers, whole = all_layers(gpu, model, work)
+    memo = memo or Memo()
+    ngpu, seq, batch, query, phase, *how = work
+
+    def both_rates() -> tuple[Rates, Rates | None]:
+        ideal = ideal_rates(gpu, work)
+        return ideal, reached_rates(ideal, gpu.constants)
+
+    ideal, reached = memo.get((ngpu > 1, *how), both_rates)
+    if query > seq:
+        raise InputError(f"--query {query} must be at most --seq {seq}")
+    layers, whole = all_layers(model, work, ideal, reached)
     memory = analyse_memory(gpu, model, work)
-    attention_s, new_tokens = whole.terms.total_s, work.batch * work.query
-    rest_s = rest_of_step(gpu, model, work)
-    throughput = Throughput(
-        new_tokens=new_tokens,
-        tokens_per_s=new_tokens / attention_s if memory.fits else None,
-        rest_s=rest_s,
-        attention_share=None if rest_s is None else attention_s / (attention_s + rest_s),
-        half_seq=half_length(gpu, model, work),
+    attention_s, new_tokens = whole.terms.total_s, batch * query
+    rest_s = share = half = None
+    if model.params is not None:
+        rest_s = rest_of_step(model, work, reached or ideal) or 0.0
+        share = attention_s / (attention_s + rest_s)
+        key = (ngpu, batch, phase, phase == "prefill" or query, *how)
+        half = memo.get(key, lambda: half_length(model, work, ideal, reached))
+    speed = new_tokens / attention_s if memory.fits else None
+    return Analysis(
+        gpu,
+        model,
+        work,
+        given,
+        ideal.compute / ideal.memory,
+        layers,
+        whole,
+        memory,
+        Throughput(new_tokens, speed, rest_s, share, half),
     )
-    rate = rates(gpu, work, {})
-    ridge = rate.compute / rate.memory
-    return Analysis(gpu, model, work, given, ridge, layers, whole, memory, throughput)
 
 
 class Change(NamedTuple):
@@ -1504,8 +1572,9 @@ def what_would_help(case: Analysis) -> list[Change]:
     found = []
     for name, flag, model, work in changes(case):
         with contextlib.suppress(InputError):  # twice the GPUs of a GPU that has no such link
-            refuse_impossible(case.gpu, work)
-            total_s = all_layers(case.gpu, model, work)[1].terms.total_s
+            ideal = ideal_rates(case.gpu, work)
+            reached = reached_rates(ideal, case.gpu.constants)
+            total_s = all_layers(model, work, ideal, reached)[1].terms.total_s
             gain = before / (total_s / (work.batch * work.query))
             fits = analyse_memory(case.gpu, model, work).fits
             if fits > case.memory.fits or (gain >= 1.01 and fits == case.memory.fits):
@@ -1681,7 +1750,7 @@ def cost_table(case: Analysis) -> Iterator[str]:
     for layer in case.layers:
         yield row(f"{layer.layers.kind} layer", layer.whole)
         if len(layer.kernels) > 1:
-            yield from (row(f"  {kernel.name}", kernel) for kernel in layer.kernels)
+            yield from (row(f"  {name}", each) for name, each in zip(UNFUSED, layer.kernels))
     yield row(f"all {sum(each.n_layer for each in case.model.layers):,} layers", case.whole)
 
 
@@ -1790,17 +1859,15 @@ def input_record(case: Analysis) -> dict[str, Any]:
     }
 
 
-def terms_record(cost: Cost) -> dict[str, Any]:
+def cost_record(cost: Cost) -> dict[str, Any]:
+    *counts, bound, estimate = cost
     return {
-        **dict(zip(COUNTS, cost[1:7])),
+        **dict(zip(Cost._fields, counts)),
         "intensity_flop_per_byte": cost.intensity,
-        "bound": cost.bound._asdict(),
-        "estimate": cost.estimate and cost.estimate._asdict(),
+        "bound": bound._asdict(),
+        "estimate": estimate._asdict() if estimate else None,
         "limit": cost.terms.limit,
     }
-
-
-COUNTS = ("flops", "kv_read_bytes", "bytes", "sync_bytes", "flops_per_gpu", "bytes_per_gpu")
 
 
 def record(case: Analysis) -> dict[str, Any]:
@@ -1809,33 +1876,478 @@ def record(case: Analysis) -> dict[str, Any]:
         "schema": 1,
         "gpu": case.gpu.name,
         "model": case.model.name or None,
-        "inputs": input_record(case),
+        **case.work._replace(kv_dtype=case.work.cache_dtype)._asdict(),
         "verdict": case.whole.terms.limit,
         "ridge_flop_per_byte": case.ridge,
+        "memory": case.memory._asdict(),
+        "throughput": case.throughput._asdict(),
+        "all_layers": cost_record(case.whole),
         "layers": [
             {
-                "kind": layer.layers.kind,
-                "n_layer": layer.layers.n_layer,
-                "n_head": layer.layers.n_head,
+                **dict(zip(SHAPE_FIELDS, layer.layers[:3])),
                 "window_keys": layer.layers.window or None,
                 **layer.operands._asdict(),
-                **terms_record(layer.whole),
-                "kernels": [{"name": each.name, **terms_record(each)} for each in layer.kernels],
+                **cost_record(layer.whole),
+                "kernels": [
+                    {"name": name, **cost_record(each)}
+                    for name, each in zip(UNFUSED, layer.kernels)
+                    if len(layer.kernels) > 1
+                ],
             }
             for layer in case.layers
         ],
-        "all_layers": terms_record(case.whole),
-        "memory": case.memory._asdict(),
-        "throughput": case.throughput._asdict(),
+        "inputs": input_record(case),
         "would_help": [change._asdict() for change in what_would_help(case)],
     }
 
 
-def json_text(case: Analysis) -> str:
-    return json.dumps(record(case), indent=2, allow_nan=False) + "\n"
+SHAPE_FIELDS = ("kind", "n_layer", "n_head")
 
 
-VIEWS = {"report": report, "summary": summary, "json": json_text}
+class Refusal(NamedTuple):
+    """A combination of a sweep that cannot be, and why."""
+
+    gpu: GPU
+    model: Model
+    work: Workload
+    reason: str
+
+
+Outcome = Union[Analysis, Refusal]
+
+
+class Sweep(NamedTuple):
+    """What is asked: the values of each flag that takes several, in the order of the grid."""
+
+    axes: Mapping[str, Sequence[Sequence[Any]]]  # values in runs: lists and ranges
+    gen: bool
+    fused: bool
+    given: frozenset[str]
+
+    @property
+    def total(self) -> int:
+        return math.prod(sum(map(len, runs)) for runs in self.axes.values())
+
+    @property
+    def varying(self) -> list[str]:
+        return [name for name, runs in self.axes.items() if sum(map(len, runs)) > 1]
+
+
+def axis_value(outcome: Outcome, axis: str) -> Any:
+    """The value of one axis as a person writes it."""
+    if axis == "gpu":
+        return outcome.gpu.name
+    if axis == "model":
+        return outcome.model.name or "config"
+    return outcome.work.cache_dtype if axis == "kv_dtype" else getattr(outcome.work, axis)
+
+
+def constants_text(sweep: Sweep, outcome: Outcome) -> str:
+    """What a sweep's cases have in common."""
+    fixed = [name for name in sweep.axes if name not in sweep.varying]
+    if not {"ngpu"} & set(sweep.varying) and outcome.work.ngpu == 1:
+        fixed = [name for name in fixed if name not in ("split", "link")]
+    words = [f"{dashed(name)} {axis_value(outcome, name)}" for name in fixed if name != "query"]
+    phase = outcome.work.phase if "query" not in sweep.varying else ""
+    return ", ".join(filter(None, [phase, *words, "fused" if sweep.fused else "unfused"]))
+
+
+def separate(
+    view: Callable[[Analysis], str],
+) -> Callable[[Sweep, Iterator[Outcome]], Iterator[str]]:
+    """A view of one case, for several one after another."""
+
+    def texts(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
+        for outcome in outcomes:
+            if isinstance(outcome, Analysis):
+                yield view(outcome)
+            else:
+                yield f"{case_name(sweep, outcome)}: {outcome.reason}\n"
+
+    return texts
+
+
+def case_name(sweep: Sweep, outcome: Outcome) -> str:
+    return ", ".join(f"{dashed(name)} {axis_value(outcome, name)}" for name in sweep.varying)
+
+
+def table(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
+    """A line a case: what varies, the terms, tokens/s and the verdict, ! where it cannot fit."""
+    names = sweep.varying or ["seq"]
+    widths = [axis_width(sweep, name) for name in names]
+    first = True
+    for outcome in outcomes:
+        if first:
+            first = False
+            yield constants_text(sweep, outcome) + "\n\n"
+            heads = " ".join(f"{dashed(name):>{width}}" for name, width in zip(names, widths))
+            terms = "".join(f"{name:>{width}}" for name, width in TABLE_COLUMNS)
+            yield f"{heads}{terms}  limit\n"
+        values = (f"{axis_value(outcome, name):>{width}}" for name, width in zip(names, widths))
+        yield " ".join(values) + table_cells(outcome) + "\n"
+
+
+TABLE_COLUMNS = (*((name, 9) for name in (*TERMS, "total")), ("tokens/s", 10))
+
+
+def axis_width(sweep: Sweep, name: str) -> int:
+    """Wide enough for the axis's name and for all of its values."""
+    if name in ("gpu", "model"):
+        texts = [each.name or "config" for run in sweep.axes[name] for each in run]
+    else:  # of a range the ends, of a list all
+        texts = [
+            f"{value}"
+            for run in sweep.axes[name]
+            for value in ((run[0], run[-1]) if isinstance(run, range) else run)
+        ]
+    return max(map(len, [dashed(name), *texts]))
+
+
+def table_cells(outcome: Outcome) -> str:
+    if isinstance(outcome, Refusal):
+        return f"  {outcome.reason}"
+    terms, speed = outcome.whole.terms, outcome.throughput.tokens_per_s
+    cells = "".join(f"{prefixed(seconds, 's') if seconds else '-':>9}" for seconds in terms)
+    mark = "" if outcome.memory.fits else "  ! does not fit"
+    return f"{cells}{digits(speed) if speed else '-':>10}  {terms.limit}{mark}"
+
+
+COST_COLUMNS = (
+    *Cost._fields[:6],
+    "intensity_flop_per_byte",
+    *(f"{kind}.{name}" for kind in ("bound", "estimate") for name in Terms._fields),
+    "limit",
+)
+NO_TERMS = (None,) * len(Terms._fields)
+
+
+def cost_cells(cost: Cost) -> tuple[Any, ...]:
+    terms = cost.estimate or cost.bound
+    intensity = cost.gpu_flops / cost.gpu_bytes
+    return (*cost[:6], intensity, *cost.bound, *(cost.estimate or NO_TERMS), terms.limit)
+
+
+def csv_columns(sweep: Sweep) -> list[str]:
+    """The paths of the JSON record, but for the inputs' sources and the advice."""
+    layer = ["kind", "n_layer", "n_head", "window_keys", *Operands._fields, *COST_COLUMNS]
+    if not sweep.fused:
+        layer += [f"kernels.{i}.{name}" for i in range(3) for name in ("name", *COST_COLUMNS)]
+    kinds = max(len(model.layers) for run in sweep.axes["model"] for model in run)
+    return [
+        *("gpu", "model", *Workload._fields, "error", "verdict", "ridge_flop_per_byte"),
+        *(f"memory.{name}" for name in Memory._fields),
+        *(f"throughput.{name}" for name in Throughput._fields),
+        *(f"all_layers.{name}" for name in COST_COLUMNS),
+        *(f"layers.{i}.{name}" for i in range(kinds) for name in layer),
+    ]
+
+
+TRUTH = {True: "true", False: "false"}
+
+
+def work_cells(outcome: Outcome) -> tuple[Any, ...]:
+    ngpu, seq, batch, query, phase, dtype, kv_dtype, fused, split, link = outcome.work
+    how = (phase, dtype, kv_dtype or dtype, TRUTH[fused], split, link)
+    return (outcome.gpu.name, outcome.model.name, ngpu, seq, batch, query, *how)
+
+
+def csv_cells(case: Analysis) -> list[Any]:
+    token, lasting, cache, gpu_cache, weights, fits, max_batch, max_seq = case.memory
+    cells = [
+        *work_cells(case),
+        None,
+        case.whole.terms.limit,
+        case.ridge,
+        *(token, lasting, cache, gpu_cache, weights, TRUTH[fits], max_batch, max_seq),
+        *case.throughput,
+        *cost_cells(case.whole),
+    ]
+    for layers, ops, kernels, whole in case.layers:
+        cells += (layers.kind, layers.n_layer, layers.n_head, layers.window or None)
+        cells += ops
+        cells += cost_cells(whole)
+        if not case.work.fused:
+            for name, kernel in zip(UNFUSED, kernels):
+                cells += (name, *cost_cells(kernel))
+    return cells
+
+
+class Lines:
+    """A file that keeps the last line written, for csv.writer."""
+
+    line = ""
+
+    def write(self, line: str) -> None:
+        self.line = line
+
+
+def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
+    """RFC 4180: a header, then a line a case, in base units; no value for a null."""
+    import csv  # noqa: PLC0415  # only this view needs it
+
+    columns, lines = csv_columns(sweep), Lines()
+    write = csv.writer(lines).writerow
+    write(columns)
+    yield lines.line
+    for outcome in outcomes:
+        if isinstance(outcome, Analysis):
+            cells = csv_cells(outcome)
+        else:
+            cells = [*work_cells(outcome), outcome.reason]
+        write(cells + [None] * (len(columns) - len(cells)))
+        yield lines.line
+
+
+def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
+    """One case: an object for people too; several: one object a line."""
+    indent = 2 if sweep.total == 1 else None
+    for outcome in outcomes:
+        if isinstance(outcome, Analysis):
+            found = record(outcome)
+        else:
+            work = outcome.work._replace(kv_dtype=outcome.work.cache_dtype)._asdict()
+            names = {"gpu": outcome.gpu.name, "model": outcome.model.name or None}
+            found = {"schema": 1, **names, **work, "error": outcome.reason}
+        yield json.dumps(found, indent=indent, allow_nan=False) + "\n"
+
+
+# ------------------------------------------------------------------------------------ picture
+
+# Okabe and Ito's colours, which a colour-blind reader can tell apart; markers tell them apart too.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = ("circle", "square", "triangle", "diamond")
+MAX_POINTS = 2000
+MOST_LISTED = 12
+
+
+class Plot(NamedTuple):
+    """A log-log plot: where it is on the page, and what it spans."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    x_span: tuple[float, float]
+    y_span: tuple[float, float]
+
+    def x(self, value: float) -> float:
+        low, high = (math.log10(each) for each in self.x_span)
+        return self.left + (math.log10(value) - low) / (high - low) * self.width
+
+    def y(self, value: float) -> float:
+        low, high = (math.log10(each) for each in self.y_span)
+        return self.top + (high - math.log10(value)) / (high - low) * self.height
+
+
+def decades(values: Iterable[float]) -> tuple[float, float]:
+    """A span of whole decades round the values, with some room."""
+    found = list(values)
+    low, high = math.floor(math.log10(min(found) / 1.3)), math.ceil(math.log10(max(found) * 1.3))
+    return 10.0**low, 10.0**high
+
+
+def svg_text(x: float, y: float, text: str, style: str = "") -> str:
+    import html  # noqa: PLC0415  # only this view needs it
+
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{html.escape(text)}</text>'
+
+
+def svg_line(points: Sequence[tuple[float, float]], style: str) -> str:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{path}" fill="none" {style}/>'
+
+
+def svg_marker(x: float, y: float, series: int) -> str:
+    colour = COLOURS[series % len(COLOURS)]
+    corners = {
+        "square": [(-4, -4), (4, -4), (4, 4), (-4, 4)],
+        "triangle": [(0, -5), (5, 4), (-5, 4)],
+        "diamond": [(0, -6), (5, 0), (0, 6), (-5, 0)],
+    }
+    shape = MARKERS[series % len(MARKERS)]
+    if shape == "circle":
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}"/>'
+    path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners[shape])
+    return f'<polygon points="{path}" fill="{colour}"/>'
+
+
+def svg_axes(plot: Plot, x_label: str, y_label: str, x_unit: str, y_unit: str) -> Iterator[str]:
+    """Frame, grid and ticks at the decades, with 2 and 5 between them where there are few."""
+    bottom, right = plot.top + plot.height, plot.left + plot.width
+    for axis, (low, high), unit in (("x", plot.x_span, x_unit), ("y", plot.y_span, y_unit)):
+        first, last = round(math.log10(low)), round(math.log10(high))
+        few = last - first <= 3
+        for power in range(first, last + 1):
+            for step in (1, 2, 5) if few and power < last else (1,):
+                value = step * 10.0**power
+                label = prefixed(value, unit) if unit else f"{value:,.10g}"
+                if axis == "x":
+                    at = plot.x(value)
+                    yield svg_line([(at, plot.top), (at, bottom)], 'class="grid"')
+                    yield svg_text(at, bottom + 16, label, 'text-anchor="middle"')
+                else:
+                    at = plot.y(value)
+                    yield svg_line([(plot.left, at), (right, at)], 'class="grid"')
+                    yield svg_text(plot.left - 6, at + 4, label, 'text-anchor="end"')
+    corners = [(plot.left, plot.top), (plot.left, bottom), (right, bottom)]
+    yield svg_line(corners, 'class="axis"')
+    yield svg_text(plot.left + plot.width / 2, bottom + 36, x_label, 'text-anchor="middle"')
+    yield svg_text(plot.left, plot.top - 10, y_label)
+
+
+def svg_legend(x: float, y: float, entries: Sequence[tuple[int, str]]) -> Iterator[str]:
+    for i, (series, name) in enumerate(entries[:MOST_LISTED]):
+        yield svg_marker(x, y + 20 * i, series)
+        yield svg_text(x + 12, y + 20 * i + 4, name)
+    if len(entries) > MOST_LISTED:
+        more = f"and {len(entries) - MOST_LISTED} more"
+        yield svg_text(x + 12, y + 20 * MOST_LISTED + 4, more)
+
+
+def numeric(name: str) -> bool:
+    return name in ("ngpu", "seq", "batch", "query")
+
+
+def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
+    """A roofline of the busiest GPU; if one number sweeps, its time by term below."""
+    if sweep.total > MAX_POINTS:
+        raise InputError(f"--format svg shows at most {MAX_POINTS} cases, not {sweep.total}")
+    cases = [each for each in outcomes if isinstance(each, Analysis)]
+    if not cases:
+        return
+    axis = next((name for name in reversed(sweep.varying) if numeric(name)), "")
+    series: dict[str, list[Analysis]] = {}
+    for case in cases:
+        others = [f"{axis_value(case, name)}" for name in sweep.varying if name != axis]
+        series.setdefault(" ".join(others), []).append(case)
+    two = sweep.varying == [axis] and len(cases) > 1
+    listed = 20 * min(len(series), MOST_LISTED) + 36 * min(len(roofs_of(series)), MOST_LISTED)
+    height = 960 if two else max(560, 130 + listed)
+    yield (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="1000" height="{height}"'
+        f' viewBox="0 0 1000 {height}" font-family="sans-serif" font-size="12">\n'
+        "<style>.grid{stroke:#ddd}.axis{stroke:#333}.roof{stroke-width:2.5}</style>\n"
+        f'<rect width="1000" height="{height}" fill="#fff"/>\n'
+    )
+    heading = title(cases[0]) if len(cases) == 1 else constants_text(sweep, cases[0])
+    for i, line in enumerate(wrapped(heading, 120)):
+        yield svg_text(20, 24 + 16 * i, line, 'font-size="13" font-weight="bold"') + "\n"
+    yield from (f"{part}\n" for part in roofline(series, axis))
+    if two:
+        yield from (f"{part}\n" for part in times_by_term(cases, axis))
+    yield "</svg>\n"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    import textwrap  # noqa: PLC0415  # only this view needs it
+
+    return textwrap.wrap(text, width)
+
+
+def attained(case: Analysis) -> float:
+    """FLOP/s of the busiest GPU."""
+    return case.whole.gpu_flops / case.whole.terms.total_s
+
+
+class Roof(NamedTuple):
+    """What no kernel on a GPU exceeds in one precision."""
+
+    name: str
+    colour: str
+    bandwidth: float
+    peak: float
+
+
+def roofs_of(series: Mapping[str, Sequence[Analysis]]) -> list[Roof]:
+    """One for each GPU and precision, in the colour of the first series under it."""
+    found: dict[str, Roof] = {}
+    for i, cases in enumerate(series.values()):
+        for case in cases:
+            name = f"{case.gpu.name} {case.work.dtype}"
+            colour, peak = COLOURS[i % len(COLOURS)], case.gpu.peaks[case.work.dtype]
+            found.setdefault(name, Roof(name, colour, case.gpu.bandwidth, peak))
+    roofs = list(found.values())
+    return roofs if len(roofs) > 1 else [roofs[0]._replace(colour="#555")]
+
+
+def roofline(series: Mapping[str, Sequence[Analysis]], axis: str) -> Iterator[str]:
+    """Attained FLOP/s over arithmetic intensity, under the roof of each GPU and precision."""
+    cases, roofs = [case for each in series.values() for case in each], roofs_of(series)
+    x_span = decades(
+        [*(roof.peak / roof.bandwidth for roof in roofs), *(each.whole.intensity for each in cases)]
+    )
+    y_span = decades([*(roof.peak for roof in roofs), *map(attained, cases)])
+    plot = Plot(90, 90, 640, 400, x_span, y_span)
+    yield from svg_axes(plot, "arithmetic intensity, FLOP/byte", "FLOP/s of a GPU", "", "FLOP/s")
+    for _, colour, bandwidth, peak in roofs:
+        ridge, start = peak / bandwidth, max(x_span[0], y_span[0] / bandwidth)
+        line = [(start, start * bandwidth), (ridge, peak), (x_span[1], peak)]
+        yield svg_line([(plot.x(x), plot.y(y)) for x, y in line], f'class="roof" stroke="{colour}"')
+        x, y = plot.x(ridge), plot.y(peak)
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#fff" stroke="{colour}"/>'
+    labels: list[tuple[float, float]] = []
+    for i, each in enumerate(series.values()):
+        points = [(plot.x(case.whole.intensity), plot.y(attained(case))) for case in each]
+        if len(points) > 1:
+            colour = COLOURS[i % len(COLOURS)]
+            yield svg_line(points, f'stroke="{colour}" stroke-opacity="0.5"')
+        yield from (svg_marker(x, y, i) for x, y in points)
+        yield from point_labels(each, points, axis, labels)
+    named = [(i, name) for i, name in enumerate(series) if name]
+    yield svg_text(745, 76, f"points: {dashed(axis)}" if axis else "")
+    yield from svg_legend(750, 96, named)
+    for n, (name, colour, bandwidth, peak) in enumerate(roofs[:MOST_LISTED]):
+        top, style = 110 + 20 * min(len(named), MOST_LISTED + 1) + 36 * n, f'fill="{colour}"'
+        at_ridge = f"{prefixed(bandwidth, 'B/s')}, ridge {peak / bandwidth:.3g} FLOP/byte"
+        yield svg_text(750, top, f"{name}: {prefixed(peak, 'FLOP/s')}", style)
+        yield svg_text(750, top + 16, at_ridge, style)
+
+
+def point_labels(
+    cases: Sequence[Analysis],
+    points: Sequence[tuple[float, float]],
+    axis: str,
+    taken: list[tuple[float, float]],
+) -> Iterator[str]:
+    """Values of the swept axis beside their points, ends first, where there is room."""
+    texts = [f"{axis_value(case, axis)}" if axis else case.whole.terms.limit for case in cases]
+    ends = {0: texts[0], len(texts) - 1: texts[-1]}
+    if math.dist(points[0], points[-1]) < 12 and len(points) > 1:
+        ends = {0: f"{texts[0]}..{texts[-1]}"}
+    for n, text in {**ends, **dict(enumerate(texts[1:-1], 1))}.items():
+        x, y = points[n][0] + 8, points[n][1] - 5
+        if all(abs(x - other_x) > 60 or abs(y - other_y) > 13 for other_x, other_y in taken):
+            taken.append((x, y))
+            yield svg_text(x, y, text)
+
+
+def times_by_term(cases: Sequence[Analysis], axis: str) -> Iterator[str]:
+    """Seconds of attention in a step over the swept number, split by term."""
+    terms = [case.whole.terms for case in cases]
+    names = [*TERMS, "total"]
+    shown = [i for i in range(5) if any(each[i] for each in terms)]
+    seconds = [each[i] for each in terms for i in shown if each[i]]
+    values = [float(axis_value(case, axis)) for case in cases]
+    plot = Plot(90, 580, 640, 310, decades(values), decades(seconds))
+    label = "attention of all layers in one step"
+    yield from svg_axes(plot, dashed(axis), label, "", "s")
+    for n, i in enumerate(shown):
+        points = [(plot.x(x), plot.y(each[i])) for x, each in zip(values, terms) if each[i]]
+        dash = 'stroke-dasharray="6 4"' if names[i] == "total" else ""
+        colour = COLOURS[n % len(COLOURS)]
+        yield svg_line(points, f'stroke="{colour}" stroke-width="2" {dash}')
+        yield from (svg_marker(x, y, n) for x, y in points if len(points) <= 60)
+    yield from svg_legend(750, 590, [(n, names[i]) for n, i in enumerate(shown)])
+
+
+VIEWS: dict[str, Callable[[Sweep, Iterator[Outcome]], Iterator[str]]] = {
+    "report": separate(report),
+    "summary": separate(summary),
+    "table": table,
+    "csv": csv_rows,
+    "json": json_lines,
+    "svg": picture,
+}
 
 
 # ----------------------------------------------------------------------------- command line
@@ -1849,6 +2361,8 @@ examples:
   python3 {PROGRAM} --fp16 --seq 2048      half precision, 2048 keys
   python3 {PROGRAM} --gen False --seq 512  prefill of 512 tokens
   python3 {PROGRAM} --config my.json > report.txt
+  python3 {PROGRAM} --gpu h100-sxm --model llama-3.1-8b --dtype bf16 \\
+      --fused --seq 1K:128K:x2 --format summary
 """
 
 BOOLEANS = {
@@ -1857,12 +2371,52 @@ BOOLEANS = {
 }
 
 
+# Counts may end in these, 1024-based as lengths in tokens are.
+COUNT_UNITS = {"K": 2**10, "M": 2**20}
+
+Axis = Sequence[Sequence[Any]]
+
+
 def count_flag(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    digits, unit = text, 1
+    if text[-1:].upper() in COUNT_UNITS:
+        digits, unit = text[:-1], COUNT_UNITS[text[-1].upper()]
+    if not (digits.isascii() and digits.isdigit()):
         return check_count(text)
-    if len(text) > 40:  # int() itself refuses thousands of digits, with words of its own
+    if len(digits) > 40:  # int() itself refuses thousands of digits, with words of its own
         raise InputError(f"must be a whole number from 1 to 10^18, not one of {len(text)} digits")
-    return check_count(int(text))
+    return check_count(int(digits) * unit)
+
+
+def counts_flag(text: str) -> Axis:
+    """1,2,4 and 1024:8192:1024 (steps, the end included) and 1K:128K:x2 (factors)."""
+    runs: list[Sequence[int]] = []
+    for part in text.split(","):
+        low, *rest = part.split(":")
+        if not rest:
+            runs.append((count_flag(low),))
+            continue
+        first, last, step = count_flag(low), count_flag(rest[0]), (rest[1:] or ["1"])[0]
+        if len(rest) > 2 or first > last or step == "x1":
+            raise InputError(f"{shown(part)} must be FIRST:LAST, :STEP or :xFACTOR may follow")
+        if step.startswith("x"):
+            factor, values = count_flag(step[1:]), [first]
+            while values[-1] * factor <= last:
+                values.append(values[-1] * factor)
+            runs.append(values)
+        else:
+            runs.append(range(first, last + 1, count_flag(step)))
+    return runs
+
+
+def names_flag(known: Iterable[str]) -> Callable[[str], Axis]:
+    """A list of known names."""
+    names = {name: name for name in known}
+    return lambda text: [[one_of(part, names) for part in text.split(",")]]
+
+
+def texts_flag(text: str) -> Axis:
+    return [text.split(",")]
 
 
 def one_of(text: str, known: Mapping[str, Value]) -> Value:
@@ -1892,16 +2446,18 @@ class Flag(NamedTuple):
 
 
 FLAGS = {
-    "gpu": Flag(str, None, "NAME", "a GPU of the catalogue, instead of the config's"),
+    "gpu": Flag(texts_flag, [[None]], "NAME", "a GPU of the catalogue, instead of the config's"),
     "model": Flag(
-        str,
-        None,
+        texts_flag,
+        [[None]],
         "NAME",
         "a model of the catalogue, or a published Hugging Face config.json or its folder",
     ),
-    "ngpu": Flag(count_flag, 1, "N", "GPUs that share the work (default 1)"),
-    "seq": Flag(count_flag, 1024, "N", "keys attended to, the new ones included (default 1024)"),
-    "batch": Flag(count_flag, 1, "N", "sequences per step (default 1)"),
+    "ngpu": Flag(counts_flag, [[1]], "N", "GPUs that share the work (default 1)"),
+    "seq": Flag(
+        counts_flag, [[1024]], "N", "keys attended to, the new ones included (default 1024)"
+    ),
+    "batch": Flag(counts_flag, [[1]], "N", "sequences per step (default 1)"),
     "gen": Flag(
         boolean_flag,
         True,
@@ -1910,18 +2466,18 @@ FLAGS = {
         " sequence. true/false, yes/no, 1/0, on/off",
     ),
     "query": Flag(
-        count_flag,
-        None,
+        counts_flag,
+        [[None]],
         "N",
         "new tokens per sequence: speculative decoding, chunked prefill (default 1, or all of"
         " --seq in prefill)",
     ),
     "dtype": Flag(
-        name_flag(PRECISION_BITS), "fp32", "TYPE", f"{', '.join(PRECISION_BITS)} (default fp32)"
+        names_flag(PRECISION_BITS), [["fp32"]], "TYPE", f"{', '.join(PRECISION_BITS)} (fp32)"
     ),
     "fp16": Flag(boolean_flag, False, "", "short for --dtype fp16"),
     "kv_dtype": Flag(
-        name_flag(PRECISION_BITS), None, "TYPE", "precision of the KV cache (default: as --dtype)"
+        names_flag(PRECISION_BITS), [[None]], "TYPE", "precision of the KV cache (as --dtype)"
     ),
     "fused": Flag(
         boolean_flag,
@@ -1930,18 +2486,20 @@ FLAGS = {
         "one kernel that keeps the scores on chip and skips what is masked (FlashAttention)",
     ),
     "split": Flag(
-        name_flag(SPLITS),
-        "seq",
+        names_flag(SPLITS),
+        [["seq"]],
         "HOW",
         "what the GPUs share: seq, the keys (default), or head, the heads",
     ),
-    "link": Flag(name_flag(LINKS), "pcie", "LINK", "between the GPUs: pcie (default) or nvlink"),
+    "link": Flag(
+        names_flag(LINKS), [["pcie"]], "LINK", "between the GPUs: pcie (default) or nvlink"
+    ),
     "format": Flag(
-        name_flag(VIEWS),
-        "report",
+        lambda text: one_of(text, {name: name for name in VIEWS}),
+        None,
         "VIEW",
-        "report (default); summary: what limits attention, and what would help; json: every"
-        " quantity in base units",
+        "report (default for one case); summary: what limits attention, and what would help;"
+        " table (default for several), csv, json; svg: a roofline plot",
     ),
     "config": Flag(
         str,
@@ -1951,6 +2509,13 @@ FLAGS = {
         " the same values built in)",
     ),
 }
+AXES = ("gpu", "model", "ngpu", "seq", "batch", "query", "dtype", "kv_dtype", "split", "link")
+LISTS = """\
+Flags with N, NAME, TYPE, HOW or LINK take lists (1,2,8), counts also ranges:
+1024:8192:1024 in steps, 1K:128K:x2 by a factor, ends included. K is 1024, M is
+1024 K. `all` is every GPU or model of the catalogue. All combinations are
+shown, the last of the flags above varying fastest.
+"""
 
 
 def dashed(name: str) -> str:
@@ -2014,41 +2579,108 @@ def check_flags(found: argparse.Namespace) -> tuple[dict[str, Any], frozenset[st
         if text is not None:
             given.add(name)
     if values.pop("fp16"):
-        if "dtype" in given and values["dtype"] != "fp16":
-            raise InputError(f"--fp16 and --dtype {values['dtype']} contradict each other")
-        values["dtype"] = "fp16"
+        if "dtype" in given and values["dtype"] != [["fp16"]]:
+            raise InputError(f"--fp16 and --dtype {found.dtype} contradict each other")
+        values["dtype"] = [["fp16"]]
         given.add("dtype")
     return values, frozenset(given)
 
 
-def workload(flags: Mapping[str, Any]) -> Workload:
-    query = flags["query"] or (1 if flags["gen"] else flags["seq"])
-    phase = "decode" if query == 1 else "extend"
-    if query == flags["seq"] and not (query == 1 and flags["gen"]):
-        phase = "prefill"
-    same = {name: flags[name] for name in flags.keys() & set(Workload._fields)}
-    return Workload(**{**same, "query": query, "phase": phase})
+def subjects(flags: Mapping[str, Any]) -> tuple[list[GPU], list[Model]]:
+    """The GPUs and the models, each by name or from the config."""
 
+    def listed(names: Sequence[str | None], known: str) -> list[str | None]:
+        return list(all_names(known)) if "all" in names else list(names)
 
-def subjects(flags: Mapping[str, Any]) -> tuple[GPU, Model]:
-    """The GPU and the model, each by name or from the config."""
-    gpu = find_gpu(flags["gpu"]) if flags["gpu"] is not None else None
-    model = find_model(flags["model"]) if flags["model"] is not None else None
-    if gpu and model:
-        return gpu, model
+    gpu_names, model_names = listed(flags["gpu"][0], GPUS), listed(flags["model"][0], MODELS)
+    gpus = [find_gpu(name) for name in gpu_names if name is not None]
+    models = [find_model(name) for name in model_names if name is not None]
+    if gpus and models:
+        return gpus, models
     config, source = read_config(flags["config"])
     try:
-        gpu = gpu or read_gpu(config.get("GPU", {}), source)
-        return gpu, model or read_model(config.get("Model", {}), source)
+        gpus = gpus or [read_gpu(config.get("GPU", {}), source)]
+        return gpus, models or [read_model(config.get("Model", {}), source)]
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def all_names(table: str) -> Iterator[str]:
+    return (line.split()[0] for line in table.splitlines()[1:])
+
+
+def asked(flags: Mapping[str, Any], given: frozenset[str]) -> Sweep:
+    gpus, models = subjects(flags)
+    axes = {name: flags[name] for name in AXES}
+    axes.update(gpu=[gpus], model=[models])
+    return Sweep(axes, flags["gen"], flags["fused"], given)
+
+
+def grid(axes: Sequence[Axis]) -> Iterator[tuple[Any, ...]]:
+    """Every combination, the last axis fastest, none of them kept."""
+    if not axes:
+        yield ()
+        return
+    for head in grid(axes[:-1]):
+        for run in axes[-1]:
+            for value in run:
+                yield (*head, value)
+
+
+def analysed(sweep: Sweep) -> Iterator[Outcome]:
+    """The outcome of every combination."""
+    axes = list(sweep.axes.values())
+    for gpu, model in grid(axes[:2]):
+        memo = Memo()
+        for ngpu, seq, batch, asked_query, dtype, kv_dtype, split, link in grid(axes[2:]):
+            query = asked_query or (1 if sweep.gen else seq)
+            phase = "decode" if query == 1 else "extend"
+            if query == seq and not (query == 1 and sweep.gen):
+                phase = "prefill"
+            how = (dtype, kv_dtype, sweep.fused, split, link)
+            work = Workload(ngpu, seq, batch, query, phase, *how)
+            try:
+                yield analyse(gpu, model, work, sweep.given, memo)
+            except InputError as error:
+                yield Refusal(gpu, model, work, str(error))
+
+
+def watched(sweep: Sweep) -> Iterator[Outcome]:
+    """The outcomes, with what people must know of them on standard error: progress if that is a
+    terminal, how many do not fit, and an InputError if there is none that can be.
+    """
+    total, refusal, done, misfits = sweep.total, None, 0, 0
+    show = total >= PROGRESS_STEP and sys.stderr is not None and sys.stderr.isatty()
+    for number, outcome in enumerate(analysed(sweep)):
+        if show and number % PROGRESS_STEP == 0:
+            tell(f"\r{number:,} of {total:,} cases")
+        if isinstance(outcome, Refusal):
+            refusal = refusal or outcome
+            if total == 1:
+                break
+        else:
+            done += 1
+            if not outcome.memory.fits:
+                misfits += 1
+                if total == 1:
+                    complain("warning", misfit(outcome))
+        yield outcome
+    if show:
+        tell(f"\r{'':60}\r")
+    if not done and refusal:
+        raise InputError(refusal.reason)
+    if misfits and total > 1:
+        complain("warning", f"{misfits:,} of {total:,} cases do not fit into memory")
+
+
+PROGRESS_STEP = 10_000
 
 
 def answer(argv: Sequence[str] | None) -> Iterator[str]:
     """The text for a command line, in pieces; InputError for one that cannot be answered."""
     found = split_flags(argv)
     if found.help:
-        yield parser().format_help()
+        yield parser().format_help() + "\n" + LISTS
         return
     if found.version:
         yield f"{PROGRAM} {__version__}\n"
@@ -2057,20 +2689,23 @@ def answer(argv: Sequence[str] | None) -> Iterator[str]:
         yield (GPU_UNITS + GPUS) * found.list_gpus + (MODEL_UNITS + MODELS) * found.list_models
         return
     flags, given = check_flags(found)
-    gpu, model = subjects(flags)
-    if model.note:
-        complain("warning", model.note)
-    case = analyse(gpu, model, workload(flags), given)
-    if not case.memory.fits:
-        complain("warning", misfit(case))
-    yield VIEWS[flags["format"]](case)
+    sweep = asked(flags, given)
+    for model in sweep.axes["model"][0]:
+        if model.note:
+            complain("warning", model.note)
+    view = flags["format"] or ("report" if sweep.total == 1 else "table")
+    yield from VIEWS[view](sweep, watched(sweep))
+
+
+def tell(text: str) -> None:
+    """Text on standard error, or nothing where even that cannot be written."""
+    with contextlib.suppress(OSError, AttributeError):  # full disk; no standard error at all
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def complain(kind: str, message: str) -> None:
-    """One line on standard error, or nothing where even that cannot be written."""
-    with contextlib.suppress(OSError, AttributeError):  # full disk; no standard error at all
-        sys.stderr.write(f"{PROGRAM}: {kind}: {message}\n")
-        sys.stderr.flush()
+    tell(f"{PROGRAM}: {kind}: {message}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

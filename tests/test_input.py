@@ -65,9 +65,12 @@ class Flags(ScriptTest):
             self.assertEqual(self.answer("-h"), text)
 
     def test_examples_of_the_help_run(self) -> None:
-        lines = [line.strip() for line in self.answer("-h").splitlines()]
+        text = self.answer("-h").split("flags:")[0].replace("\\\n", " ")
+        lines = [line.strip() for line in text.splitlines()]
         commands = [
-            re.split("   *|>", line)[0].split()[2:] for line in lines if line.startswith("python3 ")
+            re.split("   *[^- ]|>", line)[0].split()[2:]
+            for line in lines
+            if line.startswith("python3 ")
         ]
         self.assertGreater(len(commands), 3)
         for command in commands:

@@ -112,13 +112,13 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
     (
         LLAMA_70B,
         f"{FUSED} {HEADS} --ngpu 6 --seq 1025",
-        LAYER + "flops_per_gpu",
+        LAYER + "gpu_flops",
         11 * (1025 * 255 + 128 * 2049),
     ),
     (
         LLAMA_70B,
         f"{FUSED} {HEADS} --ngpu 6 --seq 1025",
-        LAYER + "bytes_per_gpu",
+        LAYER + "gpu_bytes",
         2 * 2 * 128 * 1024 * 2 + 2 * 11 * 128 * 2,
     ),
     # 16 GPUs: 4 heads each, and a copy of one of the 8 K/V heads, not half of one.
@@ -249,22 +249,53 @@ class Published(ScriptTest):
     def test_constants_make_the_estimate(self) -> None:
         gpu = {
             **{**H100, "launch_us": 3, "compute_efficiency": 0.5, "bandwidth_efficiency": 0.8},
-            **{"link_latency_us": 7, "link_efficiency": 0.25},
+            **{"link_latency_us": 7, "link_efficiency": 0.25, "wave_us": 2, "multiprocessors": 5},
+            "exponentials": 1,
         }
         flags = f"{FUSED} {HEADS} --ngpu 4 --batch 4 --seq 4097"
         layer = self.quantity(LLAMA_70B, flags, "layers.0", gpu)
-        # Per GPU: 16 heads, 2 K/V heads; 4 x 16 x (4097 x 255 + 128 x 8193) FLOPs.
-        compute = 4 * 16 * (4097 * 255 + 128 * 8193) / (989.5e12 * 0.5)
+        # Per GPU: 16 heads, 2 K/V heads; 4 x 16 x (4097 x 255 + 128 x 8193) FLOPs, but the
+        # 4 x 16 x 4097 exponentials take longer at 5 x 1e9/s; 4 x 2 work items are two waves of 5.
+        self.assertLess(4 * 16 * (4097 * 255 + 128 * 8193) / (989.5e12 * 0.5), 4 * 16 * 4097 / 5e9)
+        compute = 4 * 16 * 4097 / 5e9
         memory = (4 * 2 * 2 * 128 * 4096 * 2 + 4 * 2 * 16 * 128 * 2) / (3350e9 * 0.8)
         sync = 2 * 3 / 4 * 4 * 8192 * 2 / (450e9 * 0.25) + 7e-6
-        expected = [compute, memory, sync, 3e-6, memory + sync + 3e-6]
+        overhead = 3e-6 + 2 * 2e-6
+        expected = [compute, memory, sync, overhead, compute + memory + sync + overhead]
         for value, wanted in zip(layer["estimate"].values(), expected):
             self.assertAlmostEqual(value / wanted, 1, places=12)
         self.assertEqual(layer["bound"]["overhead_s"], 0)
         self.assertLess(layer["bound"]["total_s"], layer["estimate"]["total_s"])
         self.assertIsNone(self.quantity(LLAMA_70B, flags, "layers.0.estimate"))
+        # Unfused: three kernels, each of a launch and (8 items over 5) two waves.
         unfused = self.quantity(LLAMA_70B, "--dtype bf16", "layers.0.estimate.overhead_s", gpu)
-        self.assertAlmostEqual(unfused, 9e-6)  # three kernels
+        self.assertAlmostEqual(unfused, 3 * 7e-6)
+
+    def test_estimate_counts_masked_blocks_and_items(self) -> None:
+        gpu = {**H100, "launch_us": 1e-9, "wave_us": 1, "multiprocessors": 1}
+        # 4,096 rows of 1 head: 64 items of 64 rows; half a block of 128 keys a row at the diagonal.
+        layer = self.quantity(ONE_HEAD, FUSED + " --gen False --seq 4096", "layers.0", gpu)
+        self.assertAlmostEqual(layer["estimate"]["overhead_s"], 64e-6)
+        visited = (4096 * 4097 / 2 + 4096 * 64) / (4096 * 4097 / 2)
+        self.assertAlmostEqual(
+            layer["estimate"]["compute_s"] / layer["bound"]["compute_s"], visited, places=12
+        )
+        # At a window's two edges, a whole block; never more than every key.
+        model = {**ONE_HEAD, "window": 1000}
+        layer = self.quantity(model, FUSED + " --gen False --seq 4096", "layers.0", gpu)
+        pairs = 1000 * 1001 / 2 + 3096 * 1000
+        visited = (pairs + 4096 * 128) / pairs
+        self.assertAlmostEqual(
+            layer["estimate"]["compute_s"] / layer["bound"]["compute_s"], visited, places=12
+        )
+        layer = self.quantity(ONE_HEAD, FUSED + " --gen False --seq 4", "layers.0", gpu)
+        self.assertAlmostEqual(
+            layer["estimate"]["compute_s"] / layer["bound"]["compute_s"], 16 / 10, places=12
+        )
+        # Query heads of a group share an item: 8 heads x 3 rows on each of 8 K/V heads.
+        flags = FUSED + " --query 3 --seq 9"
+        layer = self.quantity(LLAMA_70B, flags, "layers.0.estimate.overhead_s", gpu)
+        self.assertAlmostEqual(layer, 8e-6)
 
     def test_fit_is_tight(self) -> None:
         """One more sequence, or one more key, does not fit."""
@@ -427,7 +458,7 @@ class Properties(ScriptTest):
                 ]
                 decode = query == 1
                 case = ab.Workload(
-                    1, 1, seq, query, "decode" if decode else "extend", "bf16", fused=True
+                    1, seq, 1, query, "decode" if decode else "extend", "bf16", fused=True
                 )
                 net = model(random.Random(1), window=window)
                 ops = ab.operands(net.layers[0], case)
@@ -445,7 +476,7 @@ class Properties(ScriptTest):
             cost = layer(card, net, case)
             for product, kernel in zip(ab.classic_products(cost, case), cost.kernels[::2]):
                 self.assertEqual(product.flops, kernel.flops)
-                self.assertEqual(product.read_bytes, kernel.kv_bytes)
+                self.assertEqual(product.read_bytes, kernel.kv_read_bytes)
                 self.assertEqual(product.sync_bytes, kernel.sync_bytes)
                 times = ab.classic_times(card, cost, case, product)
                 compute_s, _, sync_s, *_ = kernel.bound
@@ -494,8 +525,8 @@ class Properties(ScriptTest):
         for card, net, case, _ in self.drawn():
             one = ab.analyse(card, net, case).whole
             two = ab.analyse(card, net, case._replace(batch=2 * case.batch)).whole
-            self.assertEqual(two[1:4], tuple(2 * count for count in one[1:4]), case)
-            for doubled, single in zip(two[5:7], one[5:7]):
+            self.assertEqual(two[:3], tuple(2 * count for count in one[:3]), case)
+            for doubled, single in ((two.gpu_flops, one.gpu_flops), (two.gpu_bytes, one.gpu_bytes)):
                 self.assertAlmostEqual(doubled / single, 2, msg=case)
 
     def test_intensity_is_bounded_by_reading_each_element_once(self) -> None:
