@@ -118,14 +118,20 @@ class Layers(NamedTuple):
         return self.n_kv_head * (self.dim_qk + self.dim_v)
 
 
+class Parameters(NamedTuple):
+    """How many there are, and how many one token uses."""
+
+    total: float
+    active: float
+
+
 class Model(NamedTuple):
     """The attention of a transformer, and how many parameters it has."""
 
     name: str
     n_layer: int  # all layers, those without a growing KV cache included
     layers: tuple[Layers, ...]  # those with attention, by kind
-    params: float | None  # None: unknown
-    active_params: float | None  # used by one token; known with params
+    params: Parameters | None  # None: unknown
     inputs: Mapping[str, tuple[Any, str]]  # what describes it, and where each came from
     source: str
     note: str = ""  # what the figures leave out
@@ -470,7 +476,8 @@ def read_model(section: object, source: str, name: str = "") -> Model:
     window = full._replace(kind="windowed", n_layer=windowed, window=values.get("window", 0))
     layers = tuple(each for each in (full, window) if each.n_layer)
     inputs = {key: (value, source if key in given else "default") for key, value in values.items()}
-    return Model(name, n_layer, layers, params, active, inputs, source)
+    counts = Parameters(params, active) if params and active else None
+    return Model(name, n_layer, layers, counts, inputs, source)
 
 
 Value = TypeVar("Value")
@@ -725,7 +732,7 @@ def published_model(document: object, name: str, source: str) -> Model:
     sparse = [key for key in SPARSE_KEYS if config.get(key)]
     note = f"{name}: {sparse[0]}, sparse attention, is counted as dense" if sparse else ""
     inputs = {"model_type": (config.get("model_type"), source), "n_layer": (len(kinds), source)}
-    return Model(name, len(kinds), layers, None, None, inputs, source, note)
+    return Model(name, len(kinds), layers, None, inputs, source, note)
 
 
 def text_scope(document: object) -> Config:
@@ -1397,7 +1404,7 @@ def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
         growth.append((layers.window - decode if layers.window else MAX_COUNT, held * batch))
     weights = None
     if model.params is not None:
-        weights = model.params * PRECISION_BITS[work.dtype] / 8 / work.ngpu
+        weights = model.params.total * PRECISION_BITS[work.dtype] / 8 / work.ngpu
     free_bits = int((gpu.memory - (weights or 0.0)) * 8 * spread)
     max_batch: int | None = 0
     max_seq: int | None = 0
@@ -1429,29 +1436,27 @@ def longest_rows(growth: list[tuple[int, int]], budget_bits: int) -> int | None:
     return None
 
 
-def rest_of_step(model: Model, work: Workload, rate: Rates) -> float | None:
+def rest_of_step(params: Parameters, work: Workload, rate: Rates) -> float:
     """Seconds of everything but attention: every token computes with the active parameters, and
     each weight that some token uses is read once. With experts chosen evenly, T tokens use the
     share 1 - (1 - active/all)^T of the weights (all of them in a dense model).
     """
-    if model.params is None or model.active_params is None:
-        return None
     tokens = work.batch * work.query
-    used = 1 - (1 - model.active_params / model.params) ** tokens
-    compute_s = 2 * model.active_params * tokens / rate.compute / work.ngpu
-    weight_bytes = model.params * used * PRECISION_BITS[work.dtype] / 8
+    used = 1 - (1 - params.active / params.total) ** tokens
+    compute_s = 2 * params.active * tokens / rate.compute / work.ngpu
+    weight_bytes = params.total * used * PRECISION_BITS[work.dtype] / 8
     return max(compute_s, weight_bytes / rate.memory / work.ngpu)
 
 
-def half_length(model: Model, work: Workload, ideal: Rates, reached: Rates | None) -> int | None:
+def half_length(
+    model: Model, params: Parameters, work: Workload, ideal: Rates, reached: Rates | None
+) -> int | None:
     """The shortest sequence with which attention takes at least half of the step, if any does."""
 
     def reaches(seq: int) -> bool:
-        query = seq if work.phase == "prefill" else work.query
-        case = work._replace(seq=seq, query=query)
-        rest_s = rest_of_step(model, case, reached or ideal)
-        total_s = all_layers(model, case, ideal, reached)[1].terms.total_s
-        return rest_s is not None and total_s >= rest_s
+        case = work._replace(seq=seq, query=seq if work.phase == "prefill" else work.query)
+        rest_s = rest_of_step(params, case, reached or ideal)
+        return all_layers(model, case, ideal, reached)[1].terms.total_s >= rest_s
 
     too_short, long_enough = work.query - 1, 2**40
     if not reaches(long_enough):
@@ -1501,11 +1506,12 @@ def analyse(
     memory = analyse_memory(gpu, model, work)
     attention_s, new_tokens = whole.terms.total_s, batch * query
     rest_s = share = half = None
-    if model.params is not None:
-        rest_s = rest_of_step(model, work, reached or ideal) or 0.0
+    if model.params:
+        params = model.params
+        rest_s = rest_of_step(params, work, reached or ideal)
         share = attention_s / (attention_s + rest_s)
         key = (ngpu, batch, phase, phase == "prefill" or query, *how)
-        half = memo.get(key, lambda: half_length(model, work, ideal, reached))
+        half = memo.get(key, lambda: half_length(model, params, work, ideal, reached))
     speed = new_tokens / attention_s if memory.fits else None
     return Analysis(
         gpu,
@@ -2213,8 +2219,6 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     if sweep.total > MAX_POINTS:
         raise InputError(f"--format svg shows at most {MAX_POINTS} cases, not {sweep.total}")
     cases = [each for each in outcomes if isinstance(each, Analysis)]
-    if not cases:
-        return
     axis = next((name for name in reversed(sweep.varying) if numeric(name)), "")
     series: dict[str, list[Analysis]] = {}
     for case in cases:
@@ -2495,7 +2499,7 @@ FLAGS = {
         names_flag(LINKS), [["pcie"]], "LINK", "between the GPUs: pcie (default) or nvlink"
     ),
     "format": Flag(
-        lambda text: one_of(text, {name: name for name in VIEWS}),
+        name_flag(VIEWS),
         None,
         "VIEW",
         "report (default for one case); summary: what limits attention, and what would help;"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
@@ -367,6 +368,17 @@ class Streams(ScriptTest):
         self.assertIn(b"10,000 of 20,000 cases", shown)
         with open(os.devnull, "w") as nowhere:
             self.assertNotIn("of 20,000 cases\r", process(*flags, stdout=nowhere).stderr)
+
+    def test_progress_in_this_process(self) -> None:
+        class Terminal(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        shown = Terminal()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(shown):
+            ab.main(["--seq", "1:10001", "--fused", "--format", "csv"])
+        self.assertTrue(shown.getvalue().startswith("\r0 of 10,001 cases\r10,000 of 10,001"))
+        self.assertTrue(shown.getvalue().endswith(" \r"))
 
     def test_short_sweeps_show_no_progress(self) -> None:
         self.assertEqual(run("--seq", "1:50").err, "")
