@@ -172,7 +172,7 @@ DEFAULT_CONFIG: dict[str, dict[str, Any]] = {
 
 # The catalogue, one row a line; `-` is unpublished or none. Peaks are dense TFLOP/s, memory GB,
 # bandwidth GB/s, pcie and nvlink (the scale-up link, whatever its vendor calls it) GB/s in both
-# directions together, cache the last level in MB. NVIDIA's, AMD's, Intel's and Google's datasheets
+# directions together, cache the last level in MiB. NVIDIA's, AMD's, Intel's and Google's datasheets
 # and product pages, each figure held against a second source; notes where the two disagree.
 GPUS = """\
 name                      fp32  tf32   fp16   bf16    fp8   int8     fp4 memory bandwidth pcie nvlink cache  note
@@ -229,12 +229,38 @@ M4-Max                       -     -      -      -      -      -       -    128 
 """  # noqa: E501
 GPU_UNITS = """\
 Dense TFLOP/s; memory in GB; bandwidth, and pcie and nvlink in both directions together, in GB/s;
-the last-level cache in MB; - is unpublished or none. nvlink is the scale-up link of any vendor.
+the last-level cache in MiB; - is unpublished or none. nvlink is the scale-up link of any vendor.
 
 """
 GPU_COLUMNS = (
     *("model", *PRECISION_BITS),
     *("memory", "bandwidth", "pcie", "nvlink", "last_level_cache"),
+)
+
+# What measured kernels reach, fitted on half of the rows of each architecture and held against the
+# others (README, "Held against silicon"): us, 1e9/s of a multiprocessor, parts of the peaks.
+# Blackwell Ultra (B300, GB300) computes twice the exponentials of Blackwell (NVIDIA).
+CONSTANTS = """\
+name           multiprocessors launch_us wave_us exponentials compute bandwidth link_us   link
+A100-80GB-PCIe             108     10.68   2.724            -  0.7048    0.7606   4.777 0.6763
+A100-80GB-SXM              108     10.68   2.724            -  0.7048    0.7606   4.777 0.6763
+A100-40GB-PCIe             108     10.68   2.724            -  0.7048    0.7606   4.777 0.6763
+A100-40GB-SXM              108     10.68   2.724            -  0.7048    0.7606   4.777 0.6763
+H100-SXM                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
+H100-PCIe                  114     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
+H100-NVL                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
+H200-SXM                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
+H200-NVL                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
+H800-SXM                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
+B200-SXM                   148       9.5   1.463        21.59  0.6189    0.9383   4.585  0.632
+B300-SXM                   148       9.5   1.463        43.18  0.6189    0.9383   4.585  0.632
+GB200                      152       9.5   1.463        21.59  0.6189    0.9383   4.585  0.632
+GB300                      152       9.5   1.463        43.18  0.6189    0.9383   4.585  0.632
+L40S                       142     7.483   1.006            -  0.5205    0.8864    5.38   0.63
+"""
+CONSTANT_COLUMNS = (
+    *("model", "multiprocessors", "launch_us", "wave_us", "exponentials"),
+    *("compute_efficiency", "bandwidth_efficiency", "link_latency_us", "link_efficiency"),
 )
 
 # Geometry from the models' published config.json (GPT-3: arXiv:2005.14165, table 2.1), billions of
@@ -371,7 +397,7 @@ CONFIG_KEYS = {
         "bandwidth": Key(check_figure, required=True, scale=1e9),
         "pcie": Key(check_figure, required=True, scale=1e9),
         "nvlink": Key(check_figure, scale=1e9),
-        "last_level_cache": Key(check_figure, scale=1e6),
+        "last_level_cache": Key(check_figure, scale=2**20),
         **GPU_CONSTANTS,
     },
     "Model": {
@@ -481,6 +507,7 @@ def read_model(section: object, source: str, name: str = "") -> Model:
 
 
 Value = TypeVar("Value")
+Subject = TypeVar("Subject", GPU, Model)
 
 MAX_JSON_BYTES = 16 * 2**20
 
@@ -524,14 +551,14 @@ def read_json(path: str, finite: bool = True) -> Any:
             parse_int=whole,
         )
     except (OSError, ValueError) as error:
-        raise InputError(f"{source}: {json_trouble(error)}") from None
+        raise InputError(f"{source}: {file_trouble(error)}") from None
     except RecursionError:
         raise InputError(f"{source}: is nested too deeply") from None
     return document
 
 
-def json_trouble(error: OSError | ValueError) -> str:
-    """What kept a file from being read as JSON, in words."""
+def file_trouble(error: Exception) -> str:
+    """What kept a file from being read, in words."""
     if isinstance(error, OSError):
         return f"cannot be read: {error.strerror}"
     if isinstance(error, UnicodeDecodeError):
@@ -575,7 +602,9 @@ def choose(name: str, known: Iterable[str], flag: str) -> str:
 
 def find_gpu(name: str) -> GPU:
     rows = catalogue(GPUS, GPU_COLUMNS)
-    return read_gpu(rows[choose(name, rows, "gpu")], "catalogue", complete=False)
+    chosen = choose(name, rows, "gpu")
+    constants = catalogue(CONSTANTS, CONSTANT_COLUMNS).get(chosen, {})
+    return read_gpu({**rows[chosen], **constants}, "catalogue", complete=False)
 
 
 def find_model(name: str) -> Model:
@@ -1190,8 +1219,7 @@ def operands(layers: Layers, work: Workload) -> Operands:
     scores_sync = values_sync = 0
     if n > 1 and split == "head":
         # One ring all-reduce of the output, after which heads are as wide as the model has them.
-        output = stored_bytes(heads * query * layers.dim_v, dtype)
-        values_sync = -(-2 * (n - 1) * output // n)
+        values_sync = ring_bytes(stored_bytes(heads * query * layers.dim_v, dtype), n)
     elif n > 1 and fused:  # partial results, each with a maximum and a sum per row
         values_sync = stored_bytes(heads * query * (d_v + 2), dtype)
     elif n > 1:
@@ -1223,6 +1251,11 @@ def held_heads(n_head: int, n_kv_head: int, work: Workload) -> tuple[int, int, i
     if work.split == "seq":
         return n_head, n_kv_head, work.ngpu
     return -(-n_head // work.ngpu), -(-n_kv_head // work.ngpu), 1
+
+
+def ring_bytes(payload: int, ngpu: int) -> int:
+    """Bytes that each GPU sends in a ring all-reduce: every part round the ring, twice."""
+    return -(-2 * (ngpu - 1) * payload // ngpu)
 
 
 class Kernel(NamedTuple):
@@ -1787,6 +1820,8 @@ def throughput_lines(case: Analysis) -> Iterator[str]:
     if whole.estimate:
         spent = f"estimate {prefixed(whole.estimate.total_s, 's')}, {spent}"
     yield f"attention per {what}: {spent}"
+    if not whole.estimate:
+        yield "  no estimate: no constants of measured kernels for this GPU"
     if step.tokens_per_s:
         yield f"  at most {digits(step.tokens_per_s)} tokens/s from attention alone"
     if step.rest_s is not None and step.attention_share is not None:
@@ -2354,6 +2389,321 @@ VIEWS: dict[str, Callable[[Sweep, Iterator[Outcome]], Iterator[str]]] = {
 }
 
 
+# --------------------------------------------------------------------------- measured kernels
+
+
+class Measured(NamedTuple):
+    """One measured kernel or all-reduce."""
+
+    line: int  # of the file
+    gpu: GPU
+    phase: str  # "decode", "prefill" or "all-reduce"
+    size: float  # latency in us, or bytes of an all-reduce: what the size classes go by
+    shape: str
+    seconds: float
+    resident: bool  # in memory for certain: no last-level cache holds what is read
+    kernel: tuple[Layers, Workload] | None
+    payload: tuple[int, int]  # bytes and GPUs of an all-reduce
+
+
+KERNEL_COLUMNS = ("phase", "batch", "seq", "n_head", "latency_us")
+HEAD_COLUMNS = ("n_kv_head", "dim_head")
+LATENT_COLUMNS = ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
+RING_COLUMNS = ("ngpu", "bytes", "latency_us")
+
+SIZES = {
+    "kernel": (
+        ("all", 0, math.inf),
+        ("up to 50 us", 0, 50),
+        ("above 50 us", 50, math.inf),
+        ("above 1 ms", 1000, math.inf),
+    ),
+    "all-reduce": (
+        ("all", 0, math.inf),
+        ("below 256 KiB", 0, 2**18),
+        ("above 16 MiB", 2**24 + 1, math.inf),
+    ),
+}
+
+
+def read_measured(path: str, gpu_for: Callable[[str], GPU | None]) -> list[Measured]:
+    """The rows of a CSV file; `gpu_for` says which GPU a row's `gpu` is, None to leave it out."""
+    import csv  # noqa: PLC0415  # only this needs it
+
+    source = source_name(path)
+    try:
+        with open(0 if path == "-" else path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            latent = "kv_lora_rank" in columns
+            need = (*KERNEL_COLUMNS, *(LATENT_COLUMNS if latent else HEAD_COLUMNS))
+            missing = [name for name in need if name not in columns]
+            ring = columns.issuperset(RING_COLUMNS)
+            if missing and not ring:
+                raise InputError(f"{source}: has no column {missing[0]}")
+            found = []
+            for row in reader:
+                gpu = gpu_for(row.get("gpu") or "")
+                if gpu:
+                    try:
+                        found.append((ring_row if ring else kernel_row)(reader.line_num, row, gpu))
+                    except InputError as error:
+                        raise InputError(f"{source}: line {reader.line_num}: {error}") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{source}: {file_trouble(error)}") from None
+    if not found:
+        raise InputError(f"{source}: has no row for this GPU")
+    return found
+
+
+def cell(row: Mapping[str, str | None], name: str, default: str = "") -> int:
+    try:
+        return count_flag(row.get(name) or default)
+    except InputError as error:
+        raise InputError(f"{name} {error}") from None
+
+
+def latency(row: Mapping[str, str | None]) -> float:
+    """Microseconds."""
+    try:
+        return check_figure(float(row.get("latency_us") or "nothing"))
+    except (ValueError, InputError):
+        given = shown(row.get("latency_us"))
+        raise InputError(f"latency_us must be a number above 0, not {given}") from None
+
+
+def ring_row(line: int, row: Mapping[str, str | None], gpu: GPU) -> Measured:
+    ngpu, payload, us = cell(row, "ngpu"), cell(row, "bytes"), latency(row)
+    shape = f"{payload:,} bytes over {ngpu} GPUs"
+    sent = (payload, ngpu)
+    return Measured(line, gpu, "all-reduce", payload, shape, us / 1e6, True, None, sent)
+
+
+def kernel_row(line: int, row: Mapping[str, str | None], gpu: GPU) -> Measured:
+    phase = one_of(row.get("phase") or "", {"decode": "decode", "prefill": "prefill"})
+    batch, seq, n_head = (cell(row, name) for name in ("batch", "seq", "n_head"))
+    window = 0 if (row.get("window") or "0") == "0" else cell(row, "window")
+    dtype, kv_dtype = (
+        one_of(row.get(name) or "bf16", {each: each for each in PRECISION_BITS})
+        for name in ("dtype", "kv_dtype")
+    )
+    if row.get("kv_lora_rank"):
+        rank, rope, nope, v_dim = (cell(row, name) for name in LATENT_COLUMNS)
+        layers = Layers("full", 1, n_head, n_head, nope + rope, v_dim, window, rank, rope)
+    else:
+        n_kv_head, dim_head = cell(row, "n_kv_head"), cell(row, "dim_head")
+        if n_head % n_kv_head:
+            raise InputError(f"n_kv_head must divide n_head {n_head}, not {n_kv_head}")
+        layers = Layers("full", 1, n_head, n_kv_head, dim_head, dim_head, window)
+    query = 1 if phase == "decode" else seq
+    work = Workload(1, seq, batch, query, phase, dtype, kv_dtype, fused=True)
+    ops = operands(layers, work)
+    read = ops.k_bytes if ops.latent_form == "absorbed" else ops.k_bytes + ops.v_bytes
+    heads = f"{n_head}/{layers.n_kv_head} x {layers.dim_qk}"
+    shape = f"{phase} {batch} x {seq}, {heads}, window {window}, {kv_dtype}"
+    us, resident = latency(row), gpu.cache is None or read > gpu.cache
+    kernel = (layers, work)
+    return Measured(line, gpu, phase, us, shape, us / 1e6, resident, kernel, (0, 0))
+
+
+class Features(NamedTuple):
+    """What a row's estimate is made of; the constants weigh them."""
+
+    bound_s: float
+    compute_s: float  # at the full peak
+    exponentials: float  # of one multiprocessor
+    memory_s: float  # at the full bandwidth
+    waves: float
+    link_s: float  # at the full rate
+
+
+def features(row: Measured, link: str | None) -> Features:
+    """From the cost model itself, at rates that make its terms count what the constants weigh."""
+    gpu = row.gpu
+    if row.kernel is None:
+        name = link or ("nvlink" if "nvlink" in gpu.links else "pcie")
+        if name not in gpu.links:
+            raise InputError(f"--link {name}: {gpu.name} has no figure for it")
+        link_s = ring_bytes(*row.payload) / (gpu.links[name] / 2)
+        return Features(link_s, 0.0, 0.0, 0.0, 0.0, link_s)
+    layers, work = row.kernel
+    ideal = ideal_rates(gpu, work)
+    multiprocessors = int(gpu.constants.get("multiprocessors", 1))
+    plain = ideal._replace(wave_s=1.0, multiprocessors=multiprocessors)
+    counting = plain._replace(compute=math.inf, exponential_s=1 / multiprocessors)
+    whole = analyse_layer(layers, work, ideal, plain).whole
+    counted_terms = analyse_layer(layers, work, ideal, counting).whole.terms
+    terms = whole.terms
+    exponentials = counted_terms.compute_s
+    parts = (terms.compute_s, exponentials, terms.memory_s, terms.overhead_s, 0.0)
+    return Features(whole.bound.total_s, *parts)
+
+
+KERNEL_CONSTANTS = (
+    *("launch_us", "wave_us", "exponentials"),
+    *("compute_efficiency", "bandwidth_efficiency"),
+)
+LINK_CONSTANTS = ("link_latency_us", "link_efficiency")
+
+
+def estimator(constants: Mapping[str, float], ring: bool) -> Callable[[Features], float]:
+    """Seconds from features: kernel_cost's estimate, written out for the many calls of a fit."""
+    if ring:
+        fixed = constants.get("link_latency_us", 0.0)
+        part = constants.get("link_efficiency", 1.0)
+        return lambda f: fixed + f.link_s / part
+    launch, wave = constants.get("launch_us", 0.0), constants.get("wave_us", 0.0)
+    rate = constants.get("exponentials", math.inf)
+    compute = constants.get("compute_efficiency", 1.0)
+    memory = constants.get("bandwidth_efficiency", 1.0)
+
+    def seconds(f: Features) -> float:
+        _, compute_s, exponentials, memory_s, waves, _ = f
+        core = max(compute_s / compute, exponentials / rate)
+        return launch + waves * wave + core + memory_s / memory
+
+    return seconds
+
+
+def fit(rows: Sequence[tuple[Measured, Features]]) -> dict[str, float]:
+    """The constants with the smallest mean absolute logarithmic error, each phase weighing the
+    same. Heads of one width do not tell exponentials from FLOPs: with no gain, they are left out.
+    """
+    phases: dict[str, list[tuple[float, Features]]] = {}
+    for row, found in rows:
+        for phase in [row.phase] if row.kernel else size_classes(row.size):
+            phases.setdefault(phase, []).append((math.log(row.seconds), found))
+    if not phases:
+        raise InputError("--fit needs all-reduces below 256 KiB or above 16 MiB")
+    if rows[0][0].kernel is None:
+        return searched(phases, LINK_START)[1]
+    # Two roofs, two valleys: which of them limits prefill is decided by where a search begins.
+    starts = [{**KERNEL_START, "exponentials": rate} for rate in (1e10, 1.6e10, 2.5e10)]
+    loss, constants = min((searched(phases, start) for start in starts), key=lambda each: each[0])
+    loss_without, without = searched(phases, KERNEL_START)
+    return without if loss_without < loss + 0.001 else constants
+
+
+def size_classes(payload: float) -> list[str]:
+    """Where an all-reduce shows one constant alone: latency below, the link's rate above."""
+    return [name for name, low, high in SIZES["all-reduce"][1:] if low <= payload < high]
+
+
+def searched(
+    phases: Mapping[str, Sequence[tuple[float, Features]]], start: Mapping[str, float]
+) -> tuple[float, dict[str, float]]:
+    """The least loss and its constants, by random steps (of a fixed seed) that grow with success
+    and shrink without: the error has kinks along which no single constant's change helps.
+    """
+
+    def loss(constants: Mapping[str, float]) -> float:
+        seconds, log = estimator(constants, "link_efficiency" in constants), math.log
+        return sum(
+            sum([abs(log(seconds(found)) - measured) for measured, found in each]) / len(each)
+            for each in phases.values()
+        )
+
+    import random  # noqa: PLC0415  # only a fit needs it
+
+    draw = random.Random(0)
+    best, least, step = dict(start), loss(start), 0.5
+    while step > 1e-4:
+        tried = {name: value * math.exp(draw.gauss(0, step)) for name, value in best.items()}
+        tried = {n: min(v, 1.0) if n.endswith("efficiency") else v for n, v in tried.items()}
+        now = loss(tried)
+        if now < least:
+            best, least, step = tried, now, step * 1.5
+        else:
+            step *= 0.985
+    return least, best
+
+
+KERNEL_START = {
+    **{"launch_us": 8e-6, "wave_us": 1e-6},
+    **{"compute_efficiency": 0.6, "bandwidth_efficiency": 0.85},
+}
+LINK_START = {"link_latency_us": 5e-6, "link_efficiency": 0.7}
+
+
+def accuracy(rows: Sequence[tuple[Measured, Features]], constants: Mapping[str, float]) -> str:
+    """How far the estimates (bounds, without constants) are off, by phase and size."""
+    ring = rows[0][0].kernel is None
+    known = LINK_CONSTANTS if ring else KERNEL_CONSTANTS
+    seconds = estimator(constants, ring) if constants.keys() & set(known) else BOUND
+    lines = [f"{'':12}{'':14}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
+    ratios = [(row, found, seconds(found) / row.seconds) for row, found in rows]
+    for phase in dict.fromkeys(row.phase for row, _ in rows):
+        for name, low, high in SIZES["all-reduce" if ring else "kernel"]:
+            some = [e for e in ratios if e[0].phase == phase and low <= e[0].size < high]
+            if some:
+                faster = sum(row.resident and row.seconds < f.bound_s for row, f, _ in some)
+                errors = sorted(abs(ratio - 1) for _, _, ratio in some)
+                bias = sorted(ratio - 1 for _, _, ratio in some)[len(some) // 2]
+                median, most = errors[len(errors) // 2], errors[len(errors) * 9 // 10]
+                lines.append(
+                    f"{phase:12}{name:14}{len(some):7,}{faster:8,}"
+                    f"{median:9.1%}{most:9.1%}{bias:+9.1%}"
+                )
+    lines += ["", "worst ten rows"]
+    worst = sorted(ratios, key=lambda each: -abs(math.log(each[2])))[:10]
+    for row, _, ratio in worst:
+        took = prefixed(row.seconds, "s")
+        lines.append(f"  line {row.line}: {row.shape}: {took}, here {ratio:.3g} times as long")
+    return "\n".join(lines) + "\n"
+
+
+def BOUND(found: Features) -> float:  # noqa: N802
+    return found.bound_s
+
+
+def held_against(path: str, gpus: Sequence[GPU], flags: Mapping[str, Any]) -> Iterator[str]:
+    """The report of --measured: every GPU of the file by itself, and with --fit its constants."""
+    link = flags["link"][0][0] if "link" in flags["given"] else None
+    named = {gpu.name: gpu for gpu in gpus}
+    cache: dict[str, GPU | None] = {}
+
+    def gpu_for(name: str) -> GPU | None:
+        if name not in cache:
+            if not name:
+                cache[name] = gpus[0]
+            elif flags["gpu"] != [[None]]:
+                cache[name] = named.get(name)
+            else:
+                cache[name] = find_gpu(name)
+        return cache[name]
+
+    by_gpu: dict[str, list[tuple[Measured, Features]]] = {}
+    for row in read_measured(path, gpu_for):
+        by_gpu.setdefault(row.gpu.name, []).append((row, features(row, link)))
+    for name, rows in by_gpu.items():
+        gpu = rows[0][0].gpu
+        if not flags["fit"]:
+            what = "estimate" if gpu.constants else "bound only: no constants"
+            yield f"{name}, {len(rows):,} rows; {what}\n\n{accuracy(rows, gpu.constants)}\n"
+            continue
+        constants, rest = fit(rows[::2]), rows[1::2] or rows
+        what = "fitted on every other row, held against the rest"
+        yield f"{name}, {len(rest):,} rows; {what}\n\n{accuracy(rest, constants)}\n"
+        yield json.dumps({"GPU": pasteable(gpu, constants)}, indent=4) + "\n"
+
+
+def pasteable(gpu: GPU, fitted: Mapping[str, float]) -> dict[str, Any]:
+    """A GPU section of config.json with fitted constants in place of its own."""
+    refitted = KERNEL_CONSTANTS if "launch_us" in fitted else LINK_CONSTANTS
+    kept = {name: value for name, value in gpu.constants.items() if name not in refitted}
+    figures = {
+        **{"model": gpu.name, "memory": gpu.memory, "bandwidth": gpu.bandwidth},
+        **{**gpu.peaks, **gpu.links, "last_level_cache": gpu.cache, **kept, **fitted},
+    }
+    section = {}
+    for name, key in CONFIG_KEYS["GPU"].items():
+        value = figures.get(name)
+        if value is not None:
+            exact = isinstance(value, (str, int))
+            section[name] = value if exact else float(f"{value / key.scale:.4g}")
+    return section
+
+
 # ----------------------------------------------------------------------------- command line
 
 EXAMPLES = f"""\
@@ -2505,6 +2855,13 @@ FLAGS = {
         "report (default for one case); summary: what limits attention, and what would help;"
         " table (default for several), csv, json; svg: a roofline plot",
     ),
+    "measured": Flag(
+        str,
+        None,
+        "FILE",
+        "hold the model against the measured kernels of a CSV file, - for standard input",
+    ),
+    "fit": Flag(boolean_flag, False, "", "with --measured: the constants that fit the file"),
     "config": Flag(
         str,
         None,
@@ -2591,20 +2948,22 @@ def check_flags(found: argparse.Namespace) -> tuple[dict[str, Any], frozenset[st
 
 
 def subjects(flags: Mapping[str, Any]) -> tuple[list[GPU], list[Model]]:
-    """The GPUs and the models, each by name or from the config."""
+    """The GPUs and the models, each by name or from the config; measured kernels need no model."""
 
-    def listed(names: Sequence[str | None], known: str) -> list[str | None]:
-        return list(all_names(known)) if "all" in names else list(names)
+    def named(flag: str, table: str, find: Callable[[str], Subject]) -> list[Subject]:
+        names = flags[flag][0]
+        return [find(name) for name in (all_names(table) if "all" in names else names) if name]
 
-    gpu_names, model_names = listed(flags["gpu"][0], GPUS), listed(flags["model"][0], MODELS)
-    gpus = [find_gpu(name) for name in gpu_names if name is not None]
-    models = [find_model(name) for name in model_names if name is not None]
-    if gpus and models:
+    if "" in (*flags["gpu"][0], *flags["model"][0]):
+        raise InputError("--gpu and --model take names, not nothing")
+    gpus, models = named("gpu", GPUS, find_gpu), named("model", MODELS, find_model)
+    need_model = not models and flags["measured"] is None
+    if gpus and not need_model:
         return gpus, models
     config, source = read_config(flags["config"])
     try:
         gpus = gpus or [read_gpu(config.get("GPU", {}), source)]
-        return gpus, models or [read_model(config.get("Model", {}), source)]
+        return gpus, [read_model(config.get("Model", {}), source)] if need_model else models
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
 
@@ -2693,6 +3052,11 @@ def answer(argv: Sequence[str] | None) -> Iterator[str]:
         yield (GPU_UNITS + GPUS) * found.list_gpus + (MODEL_UNITS + MODELS) * found.list_models
         return
     flags, given = check_flags(found)
+    if flags["measured"] is not None:
+        yield from held_against(flags["measured"], subjects(flags)[0], {**flags, "given": given})
+        return
+    if flags["fit"]:
+        raise InputError("--fit needs --measured FILE")
     sweep = asked(flags, given)
     for model in sweep.axes["model"][0]:
         if model.note:

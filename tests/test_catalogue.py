@@ -581,11 +581,11 @@ class Catalogue(ScriptTest):
             (("--gpu", "h100"), '--gpu "h100" could be H100-SXM, H100-PCIe, H100-NVL'),
             (("--gpu", "h100-smx"), '"h100-smx" is not in the catalogue (did you mean H100-SXM?)'),
             (("--gpu", "zzz"), '--gpu "zzz" is not in the catalogue; --list-gpus lists'),
-            (("--gpu", ""), "is not in the catalogue"),
+            (("--gpu", ""), "--gpu and --model take names, not nothing"),
             (("--gpu", "-"), "is not in the catalogue"),
             (("--model", "lama-2-7b"), "(did you mean llama-2-7b?)"),
             (("--model", "qwen3"), "could be qwen3-8b, qwen3-32b, qwen3-235b-a22b, qwen3-next"),
-            (("--model", ""), "is not in the catalogue"),
+            (("--model", ""), "--gpu and --model take names, not nothing"),
         ):
             with self.subTest(flags):
                 self.assertIn(expected, self.refusal(*flags))
@@ -665,7 +665,7 @@ class Catalogue(ScriptTest):
                 self.assertAlmostEqual(gpu.peaks["bf16"] / peak, 1)
                 self.assertEqual((gpu.memory, gpu.bandwidth), (memory, bandwidth))
                 self.assertEqual(gpu.links["nvlink"], link)
-        self.assertEqual(ab.find_gpu("H100-SXM").cache, 50e6)
+        self.assertEqual(ab.find_gpu("H100-SXM").cache, 50 * 2**20)
 
     @needs_shared("facts")
     def test_gpus_are_the_facts(self) -> None:

@@ -47,7 +47,7 @@ class Views(ScriptTest):
             for gpu in (H100, ESTIMATED):
                 with self.subTest(model=model, flags=flags):
                     lines, _ = self.both(model, flags, gpu)
-                    self.assertLessEqual(len(lines), 33)
+                    self.assertLessEqual(len(lines), 34)
                     self.assertTrue("".join(lines).isascii())
                     self.assertLessEqual(max(map(len, lines[2:])), 80, max(lines[2:], key=len))
                     self.assertFalse([line for line in lines if line != line.rstrip()])
