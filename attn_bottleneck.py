@@ -2691,7 +2691,7 @@ def pasteable(gpu: GPU, fitted: Mapping[str, float]) -> dict[str, Any]:
     """A GPU section of config.json with fitted constants in place of its own."""
     refitted = KERNEL_CONSTANTS if "launch_us" in fitted else LINK_CONSTANTS
     kept = {name: value for name, value in gpu.constants.items() if name not in refitted}
-    figures = {
+    figures: dict[str, Any] = {
         **{"model": gpu.name, "memory": gpu.memory, "bandwidth": gpu.bandwidth},
         **{**gpu.peaks, **gpu.links, "last_level_cache": gpu.cache, **kept, **fitted},
     }

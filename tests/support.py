@@ -63,10 +63,7 @@ class ScriptTest(unittest.TestCase):
         return str(path)
 
     def config(
-        self,
-        gpu: dict[str, Any] | None = None,
-        model: dict[str, Any] | None = None,
-        drop: str = "",
+        self, gpu: dict[str, Any] | None = None, model: dict[str, Any] | None = None, drop: str = ""
     ) -> str:
         """A config file: the default with some keys set and one, "Section.key", left out."""
         config: dict[str, dict[str, Any]] = {

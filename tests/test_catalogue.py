@@ -71,10 +71,7 @@ RULES: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
                 **{"intermediate_size": 10240, "sliding_window": 1024},
             },
         },
-        [
-            ("full", 5, 8, 4, 256, 256, 0, 0, 0),
-            ("windowed", 29, 8, 4, 256, 256, 1024, 0, 0),
-        ],
+        [("full", 5, 8, 4, 256, 256, 0, 0, 0), ("windowed", 29, 8, 4, 256, 256, 1024, 0, 0)],
     ),
     # Trap 2: head_dim means nothing under latent attention.
     ("latent", {**BASE, **MLA, "head_dim": 64}, [("full", 4, 8, 8, 32, 16, 0, 32, 8)]),
@@ -383,11 +380,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("Hunyuan-Large", {**BASE, "use_cla": True}, "use_cla true: layers that share a KV cache"),
     ("Phi-3 small", {**BASE, "blocksparse_block_size": 64}, "block-sparse attention"),
     ("LongCat", {**BASE, "model_type": "longcat_flash"}, "two attentions in each layer"),
-    (
-        "an unknown kind",
-        {**BASE, "layer_types": ["delta"] * 4},
-        'kind "delta": an unknown',
-    ),
+    ("an unknown kind", {**BASE, "layer_types": ["delta"] * 4}, 'kind "delta": an unknown'),
     ("an unknown mix", {**BASE, "mamba_d_state": 1}, "mamba_d_state, but no layer_types: which"),
     (
         "an unknown schedule",
@@ -417,11 +410,7 @@ REFUSED: list[tuple[str, Any, str]] = [
         {k: v for k, v in PLAIN.items() if k != "num_hidden_layers"},
         "no num_hidden_layers or n_layer, and no default",
     ),
-    (
-        "no width",
-        {k: v for k, v in PLAIN.items() if k != "hidden_size"},
-        "no head_dim, and hidden",
-    ),
+    ("no width", {k: v for k, v in PLAIN.items() if k != "hidden_size"}, "no head_dim, and hidden"),
     ("uneven width", {**BASE, "hidden_size": 513}, "hidden_size 513 is not 8 heads"),
     ("uneven heads", {**BASE, "num_key_value_heads": 3}, "num_key_value_heads 3 does not divide 8"),
     ("no window", {**BASE, "layer_types": ["sliding_attention"] * 4}, "but no sliding_window"),
