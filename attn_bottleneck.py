@@ -39,6 +39,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -583,12 +584,13 @@ def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
         raise InputError(f"{source}: {error}") from None
 
 
+def plain(name: str) -> str:
+    """A name without what people write differently: case, dashes, dots, spaces."""
+    return "".join(filter(str.isalnum, name.lower()))
+
+
 def choose(name: str, known: Iterable[str], flag: str) -> str:
-    """The known name that is meant, without regard to case and punctuation, or its beginning."""
-
-    def plain(text: str) -> str:
-        return "".join(filter(str.isalnum, text.lower()))
-
+    """The known name that is meant, or that alone begins so."""
     wanted = plain(name)
     found = [each for each in known if plain(each).startswith(wanted)] if wanted else []
     exact = [each for each in found if plain(each) == wanted]
@@ -611,7 +613,7 @@ def find_model(name: str) -> Model:
     """A model of the catalogue, or one that a published config.json describes."""
     rows = catalogue(MODELS, MODEL_COLUMNS)
     path_like = os.sep in name or name.endswith(".json") or name == "-"
-    if path_like or (name.lower() not in rows and os.path.lexists(name)):
+    if path_like or (plain(name) not in map(plain, rows) and os.path.lexists(name)):
         return import_model(name)
     chosen = choose(name, rows, "model")
     section = {key: value for key, value in rows[chosen].items() if key != "name"}
@@ -877,10 +879,16 @@ def chosen(indices: Iterable[int], n: int, kind: str, other: str) -> list[str]:
     return [kind if i in listed else other for i in range(n)]
 
 
+def repeated(pattern: Sequence[Any], n: int) -> list[Any]:
+    return list(itertools.islice(itertools.cycle(pattern), n))
+
+
 def by_pattern(config: Config, pattern: Any, n: int) -> list[str]:
     """Every p-th layer full, or a string of L(ocal) and G(lobal) that repeats."""
     if isinstance(pattern, str):
-        return by_name(config, (pattern * n)[:n], n)
+        return by_name(config, repeated(pattern, n), n)
+    if type(pattern) is not int or pattern < 1:
+        raise ValueError
     return chosen(range(pattern - 1, n, pattern), n, "full", "windowed")
 
 
@@ -895,7 +903,7 @@ def by_block(config: Config, blocks: Any, n: int) -> list[str]:
 
 def by_cycle(config: Config, kinds: Any, n: int) -> list[str]:
     """RecurrentGemma: a pattern that repeats; its attention is windowed."""
-    named = by_name(config, (kinds * n)[:n], n)
+    named = by_name(config, repeated(kinds, n), n)
     return ["windowed" if kind == "full" else kind for kind in named]
 
 
@@ -938,7 +946,7 @@ SCHEDULES: dict[str, Callable[[Config, Any, int], list[str] | None]] = {
     "no_rope_layers": no_rope,
     "attention_layers": by_name,
     "attention_types": lambda c, v, n: by_name(
-        c, [kind for kinds, times in v for _ in range(times) for kind in kinds], n
+        c, [kind for kinds, times in v for kind in list(kinds) * min(times, n)], n
     ),
     "block_types": by_cycle,
     "_block_types": by_cycle,
@@ -998,7 +1006,10 @@ def latent_shape(config: Config, kind: str, n_head: int, window: int | None) -> 
 def kv_heads(config: Config, i: int, kind: str, n_head: int) -> int:
     """Key/value heads of layer i; where nothing is said, as many as query heads."""
     if config.get("block_configs"):  # Nemotron-NAS gives a group's size
-        return n_head // counted(config["block_configs"][i]["attention"], "n_heads_in_group")
+        group = counted(config["block_configs"][i]["attention"], "n_heads_in_group")
+        if n_head % group:
+            raise InputError(f"n_heads_in_group {group} does not divide {n_head} heads")
+        return n_head // group
     if config.get("multi_query_attention"):  # ChatGLM
         return counted(config, "multi_query_group_num")
     inner = config.get("attn_config")
@@ -1663,10 +1674,11 @@ def report(case: Analysis) -> str:
 
 def report_product(case: Analysis, layer: Layer, p: Product) -> list[str]:
     work = case.work
-    label, cache_label = work.dtype.upper(), work.cache_dtype.upper()
-    element, cache_element = (f"{PRECISION_BITS[p] / 8:g}" for p in (work.dtype, work.cache_dtype))
     batch = f"{work.batch} x " if work.batch > 1 else ""
     heads, ops = f"{batch}{layer.layers.n_head}", layer.operands
+    kept = work.dtype if ops.latent_form == "plain" else work.cache_dtype
+    label, cache_label = work.dtype.upper(), kept.upper()
+    element, cache_element = (f"{PRECISION_BITS[name] / 8:g}" for name in (work.dtype, kept))
     t = classic_times(case.gpu, layer, work, p)
     lines = [
         RULE,
@@ -2408,7 +2420,6 @@ class Measured(NamedTuple):
 
 KERNEL_COLUMNS = ("phase", "batch", "seq", "n_head", "latency_us")
 HEAD_COLUMNS = ("n_kv_head", "dim_head")
-LATENT_COLUMNS = ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
 RING_COLUMNS = ("ngpu", "bytes", "latency_us")
 
 SIZES = {
@@ -2436,7 +2447,7 @@ def read_measured(path: str, gpu_for: Callable[[str], GPU | None]) -> list[Measu
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
             latent = "kv_lora_rank" in columns
-            need = (*KERNEL_COLUMNS, *(LATENT_COLUMNS if latent else HEAD_COLUMNS))
+            need = (*KERNEL_COLUMNS, *(LATENT_KEYS if latent else HEAD_COLUMNS))
             missing = [name for name in need if name not in columns]
             ring = columns.issuperset(RING_COLUMNS)
             if missing and not ring:
@@ -2488,7 +2499,7 @@ def kernel_row(line: int, row: Mapping[str, str | None], gpu: GPU) -> Measured:
         for name in ("dtype", "kv_dtype")
     )
     if row.get("kv_lora_rank"):
-        rank, rope, nope, v_dim = (cell(row, name) for name in LATENT_COLUMNS)
+        rank, rope, nope, v_dim = (cell(row, name) for name in LATENT_KEYS)
         layers = Layers("full", 1, n_head, n_head, nope + rope, v_dim, window, rank, rope)
     else:
         n_kv_head, dim_head = cell(row, "n_kv_head"), cell(row, "dim_head")
@@ -2625,11 +2636,15 @@ KERNEL_START = {
 LINK_START = {"link_latency_us": 5e-6, "link_efficiency": 0.7}
 
 
+def lower_bound(found: Features) -> float:
+    return found.bound_s
+
+
 def accuracy(rows: Sequence[tuple[Measured, Features]], constants: Mapping[str, float]) -> str:
     """How far the estimates (bounds, without constants) are off, by phase and size."""
     ring = rows[0][0].kernel is None
     known = LINK_CONSTANTS if ring else KERNEL_CONSTANTS
-    seconds = estimator(constants, ring) if constants.keys() & set(known) else BOUND
+    seconds = estimator(constants, ring) if constants.keys() & set(known) else lower_bound
     lines = [f"{'':12}{'':14}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
     ratios = [(row, found, seconds(found) / row.seconds) for row, found in rows]
     for phase in dict.fromkeys(row.phase for row, _ in rows):
@@ -2650,10 +2665,6 @@ def accuracy(rows: Sequence[tuple[Measured, Features]], constants: Mapping[str, 
         took = prefixed(row.seconds, "s")
         lines.append(f"  line {row.line}: {row.shape}: {took}, here {ratio:.3g} times as long")
     return "\n".join(lines) + "\n"
-
-
-def BOUND(found: Features) -> float:  # noqa: N802
-    return found.bound_s
 
 
 def held_against(path: str, gpus: Sequence[GPU], flags: Mapping[str, Any]) -> Iterator[str]:

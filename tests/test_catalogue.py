@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import attn_bottleneck as ab
-from tests.support import SHARED, ScriptTest, needs_shared, run
+from tests.support import SHARED, ScriptTest, needs_shared, process, run
 
 # Geometry as tests write it: per kind (layers, window), heads, K/V heads, widths of K and V.
 LLAMA = {"model_type": "llama", "vocab_size": 9, "num_hidden_layers": 4, "hidden_size": 512}
@@ -393,6 +394,12 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("a schedule of dicts", {**BASE, "layer_types": [{}] * 4}, "layer_types a list: not a layer"),
     ("no schedule", {**BASE, "attn_type_list": 7}, "attn_type_list 7: not a layer schedule"),
     ("too short", {**BASE, "layer_types": ["attention"]}, "layer_types has 1 entries for 4"),
+    ("a negative pattern", {**BASE, "sliding_window_pattern": -2}, "not a layer schedule"),
+    (
+        "uneven groups",
+        {**BASE, "block_configs": [{"attention": {"n_heads_in_group": 3}}] * 4},
+        "n_heads_in_group 3 does not divide 8 heads",
+    ),
     ("zero period", {**BASE, "attn_layer_period": 0}, "not a layer schedule"),
     (
         "NAS windows",
@@ -508,6 +515,32 @@ class Import(ScriptTest):
         for text, expected in texts:
             with self.subTest(expected):
                 self.assertIn(expected, self.refusal("--model", self.written(text)))
+
+    def test_anything_is_a_model_or_a_refusal(self) -> None:
+        """No value under any key ends in another error, or in a shape without a size."""
+        draw = random.Random(4)
+        keys = sorted({key for _, config, _ in RULES for key in config} | set(ab.SCHEDULES))
+        values: list[Any] = [None, 0, 1, -1, 3, True, False, "", "x", "LG", 1.5, 10**30, [], {}]
+        values += [[1], [None], [[]], ["full_attention"] * 9, [[["global"], 10**12]], {"a": 1}]
+        values += [{"full_attn_layers": [1]}, [{"attention": {"n_heads_in_group": 3}}] * 9]
+        for _ in range(3000):
+            config = dict(draw.choice(RULES)[1])
+            for key in draw.sample(keys, draw.randint(1, 3)):
+                config[key] = draw.choice(values)
+            try:
+                model = ab.published_model(config, "drawn", "here")
+            except ab.InputError:
+                continue
+            for layers in model.layers:
+                self.assertTrue(all(number > 0 for number in layers[1:6]), config)
+
+    def test_a_folder_does_not_hide_a_catalogue_name(self) -> None:
+        (self.folder / "Llama 2 7B").mkdir()
+        (self.folder / "my-model").mkdir()
+        self.written(json.dumps(BASE), "my-model/config.json")
+        for name, expected in (("Llama 2 7B", "llama-2-7b"), ("my-model", "my-model")):
+            report = process("--model", name, "--gpu", "mi325x", cwd=self.folder).stdout
+            self.assertIn(f"Model: {expected}\n", report)
 
     @needs_shared("hf_configs")
     def test_corpus_is_right_or_refused(self) -> None:
@@ -701,12 +734,6 @@ class Catalogue(ScriptTest):
                 cached = sum(each.n_layer * each.row_elements * 2 for each in model.layers)
                 self.assertEqual(cached, int(row["kv_bytes_per_token_2B_all"]))
                 self.assertIsNotNone(model.params)
-
-    def test_catalogue_decides_over_a_file_of_that_name(self) -> None:
-        """Results do not depend on where one stands."""
-        here = Path("falcon-7b")
-        self.assertFalse(here.exists())
-        self.assertEqual(run("--model", "falcon-7b").code, 0)
 
     def test_absorbed_latent_decode_on_eight_gpus(self) -> None:
         flags = "--gpu h100-sxm --model deepseek-v3 --ngpu 8 --batch 64 --seq 8192 --dtype bf16"

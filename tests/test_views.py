@@ -173,6 +173,9 @@ class Views(ScriptTest):
         ):
             with self.subTest(line):
                 self.assertIn(line, lines)
+        # Heads just projected are not the cache: FP16 whatever it holds.
+        lines = report(DEEPSEEK, "--fp16 --kv-dtype fp8 --gen False --seq 10")
+        self.assertIn("Read Key Matrix (FP16): 128 x (192 x 10) x 2 = 491520 bytes", lines)
         lines = report(DEEPSEEK, "--fp16 --split head --ngpu 2 --seq 1025")
         for line in (
             "Q: 1 x 576",
