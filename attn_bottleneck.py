@@ -3,36 +3,46 @@
 # requires-python = ">=3.9"
 # dependencies = []
 # ///
-"""What limits attention on this GPU: compute, memory bandwidth or synchronisation?
+"""What limits attention on these GPUs, by how much, and what would help most?
 
-From a GPU's and a model's figures this computes, for one attention layer, the
-work of its two matrix products, the bytes they read, the bytes that several
-GPUs must exchange, and how long each of these takes at the datasheet's rates.
+Compute, memory bandwidth, synchronisation between GPUs or launch overhead: from the figures of a
+GPU and of a model this computes what each of them costs, for one layer and for all.
 
     python3 attn_bottleneck.py --ngpu 10
+    python3 attn_bottleneck.py --gpu h100-sxm --model llama-3.1-8b --fp16 --fused --seq 1K:128K:x2
+    python3 attn_bottleneck.py --gpu b200 --model ./config.json --dtype bf16 --format summary
 
 Symbols
 
-    L  layers              B  batch (sequences)      P  peak, FLOP/s
-    H  query heads         S  keys attended to       W  memory bandwidth, bytes/s
-    K  key/value heads     Q  new tokens per         N  link bandwidth, bytes/s,
-    d  width of a head        sequence                  both directions together
-    e  bytes per element   n  GPUs
+    L  layers              B  batch (sequences)       P  peak, FLOP/s
+    H  query heads         S  keys attended to, the   W  memory bandwidth, bytes/s
+    K  key/value heads        new ones included       N  link bandwidth, bytes/s,
+    d  width of a head     Q  new tokens per             both directions together
+    e  bytes per element      sequence                n  GPUs
 
-Formulas, one layer (rows = S - 1 in generation: the new row is still on chip)
+Formulas, one layer (the README explains each, and what windows and latent attention change)
 
-    FLOPs of S = Q K^T     B H Q S (2d - 1)          time: FLOPs / P / n
-    FLOPs of A = S V       B H Q d (2S - 1)
-    K (or V) read          B K d rows e              time: bytes / W / n
-    S synchronised         B H Q S e                 time: bytes / N, if n > 1
-    A synchronised         B H Q d e
-    KV cache               2 L B K d rows e
+    pairs                 Q S unfused; fused: the sum over the Q rows of the keys each may see
+    FLOPs                 B H pairs (2d - 1) for S = Q K^T, B H d (2 pairs - Q) for A = S V
+    K and V read          2 B K d rows e; rows = S - 1 if one token is generated (the new row
+                          is still on chip), else S
+    other traffic         Q read and A written, 2 B H Q d e; unfused 4 B H Q S e more
+    compute, memory       FLOPs / P and bytes / W of the busiest of n GPUs
+    sync                  keys split: bytes / N; heads split: a ring all-reduce of the output,
+                          2 (n - 1)/n B H Q d e / (N / 2)
+    bound                 max(compute, memory) + sync of each kernel: no kernel is faster
+    estimate              compute + memory + sync + overhead at the rates that measured kernels
+                          reach, where the GPU has constants for them
+    KV cache              2 L B K d rows e
 
-Assumptions: peaks are dense; each of the n GPUs holds 1/n of the keys; one
-multiply-add is two FLOPs; GB = 1e9 bytes. Counts are exact integers.
+Assumptions: peaks are dense; one multiply-add is two FLOPs; GB = 1e9 bytes; weights are spread
+evenly. Counts are exact integers.
 
-Exit codes: 0 answered, 1 standard output cannot be written, 2 bad usage or a bad
-config (one line on standard error says which key or flag, and what is allowed).
+The file, from top to bottom: units, records and catalogue, reading (a config of ours, a published
+one), cost model, views, picture, measured kernels, command line. Data runs that way and no other.
+
+Exit codes: 0 answered, whatever the verdict; 1 standard output cannot be written; 2 bad usage or a
+bad config (one line on standard error says which key or flag, and what is allowed).
 """
 
 from __future__ import annotations
@@ -1857,10 +1867,11 @@ def help_lines(case: Analysis) -> Iterator[str]:
 
 def summary(case: Analysis) -> str:
     """What limits attention, by how much, why, and what to change first: one screen."""
-    lines = [title(case), f"figures: GPU from {case.gpu.source}, model from {case.model.source}"]
+    lines = [title(case)]
     if not case.memory.fits:
         lines.append(f"! {misfit(case)}")
     lines += [
+        f"figures: GPU from {case.gpu.source}, model from {case.model.source}",
         "",
         f"{verdict(case)}",
         *bars(case.whole),
