@@ -1383,18 +1383,13 @@ class Product(NamedTuple):
     """One matrix product of the classic report: K or V traffic alone, at the datasheet's rates."""
 
     formula: str
-    rows: int
-    inner: int
-    columns: int
+    shape: tuple[int, int, int]  # rows, inner and columns of a head's product
     read_width: int  # of the K or V that is read
     flops: int
     read_bytes: int
     sync_name: str
     sync_columns: int
     sync_bytes: int
-
-
-class ProductTimes(NamedTuple):
     compute_s: float
     memory_s: float
     sync_s: float
@@ -1402,31 +1397,34 @@ class ProductTimes(NamedTuple):
     required_with_sync: float
 
 
-def classic_products(layer: Layer, work: Workload) -> tuple[Product, Product]:
-    """S = Q K^T and A = S V as the user's document has them."""
-    ops = layer.operands
+def classic_products(gpu: GPU, layer: Layer, work: Workload) -> tuple[Product, Product]:
+    """S = Q K^T and A = S V as the user's document has them: bandwidth requirements take the
+    computation undivided by the number of GPUs.
+    """
+    ops, rate, n_head = layer.operands, ideal_rates(gpu, work), layer.layers.n_head
     q, d, d_v, keys = work.query, ops.dim_qk, ops.dim_v, ops.keys
-    synced, width = ("Attn and softmax statistics", d_v + 2) if work.fused else ("Attn", d_v)
-    scores = (ops.scores_flops, ops.k_bytes, "S", keys, ops.scores_sync_bytes)
-    values = (ops.values_flops, ops.v_bytes, synced, width, ops.values_sync_bytes)
+    q_held, kv_held, spread = held_heads(n_head, ops.n_kv_head, work)
+
+    def product(
+        formula: str, shape: tuple[int, int, int], width: int, flops: int, read: int
+    ) -> Product:
+        name, columns, sync = syncs[formula]
+        alone_s, sync_s = flops / rate.compute, sync / rate.link
+        compute_s = alone_s * (q_held / n_head) / spread
+        memory_s = read / rate.memory * (kv_held / ops.n_kv_head) / spread
+        what = (formula, shape, width, flops, read, name, columns, sync)
+        return Product(
+            *what, compute_s, memory_s, sync_s, read / alone_s, read / (alone_s + sync_s)
+        )
+
+    partial = ("Attn and softmax statistics", d_v + 2) if work.fused else ("Attn", d_v)
+    syncs = {
+        "S = Q x K^T": ("S", keys, ops.scores_sync_bytes),
+        "Attn = S x V": (*partial, ops.values_sync_bytes),
+    }
     return (
-        Product("S = Q x K^T", q, d, keys, d, *scores),
-        Product("Attn = S x V", q, keys, d_v, d_v, *values),
-    )
-
-
-def classic_times(gpu: GPU, layer: Layer, work: Workload, product: Product) -> ProductTimes:
-    """Requirements take the computation undivided by the number of GPUs: kept as documented."""
-    n_head, n_kv_head = layer.layers.n_head, layer.operands.n_kv_head
-    rate = ideal_rates(gpu, work)
-    q_held, kv_held, spread = held_heads(n_head, n_kv_head, work)
-    alone_s, sync_s = product.flops / rate.compute, product.sync_bytes / rate.link
-    return ProductTimes(
-        compute_s=alone_s * (q_held / n_head) / spread,
-        memory_s=product.read_bytes / rate.memory * (kv_held / n_kv_head) / spread,
-        sync_s=sync_s,
-        required=product.read_bytes / alone_s,
-        required_with_sync=product.read_bytes / (alone_s + sync_s),
+        product("S = Q x K^T", (q, d, keys), d, ops.scores_flops, ops.k_bytes),
+        product("Attn = S x V", (q, keys, d_v), d_v, ops.values_flops, ops.v_bytes),
     )
 
 
@@ -1677,7 +1675,7 @@ def report(case: Analysis) -> str:
     for layer in case.layers:
         kind = f"{layer.layers.kind.capitalize()} " if many else ""
         lines += [RULE, f"In {kind}Attention Layer (per {layer.layers.n_head} head)"]
-        for product in classic_products(layer, work):
+        for product in classic_products(case.gpu, layer, work):
             lines += report_product(case, layer, product)
     return "\n".join(lines) + "\n"
 
@@ -1689,33 +1687,33 @@ def report_product(case: Analysis, layer: Layer, p: Product) -> list[str]:
     kept = work.dtype if ops.latent_form == "plain" else work.cache_dtype
     label, cache_label = work.dtype.upper(), kept.upper()
     element, cache_element = (f"{PRECISION_BITS[name] / 8:g}" for name in (work.dtype, kept))
-    t = classic_times(case.gpu, layer, work, p)
+    rows, inner, columns = p.shape
     lines = [
         RULE,
         p.formula,
-        f"{heads} x (({p.rows} x {p.inner}) x ({p.inner} x {p.columns}))",
+        f"{heads} x (({rows} x {inner}) x ({inner} x {columns}))",
         RULE,
         f"Total FLOPS: {p.flops} FLOPS",
-        f"Computation time ({label}):  {t.compute_s:.3e}s",
+        f"Computation time ({label}):  {p.compute_s:.3e}s",
         "",
         f"Read Key Matrix ({cache_label}): {batch}{ops.n_kv_head} x"
         f" ({p.read_width} x {ops.read_rows}) x {cache_element} = {p.read_bytes} bytes",
-        f"Memory time:  {t.memory_s:.3e}s",
+        f"Memory time:  {p.memory_s:.3e}s",
         "",
     ]
     if p.sync_bytes:
         synchronised = (
             f"Synchronizing {p.sync_name} ({label}): {heads} x"
-            f" ({p.rows} x {p.sync_columns}) x {element} = {p.sync_bytes} bytes"
+            f" ({rows} x {p.sync_columns}) x {element} = {p.sync_bytes} bytes"
         )
         reduced = f"All-reducing Attn ({label}), each GPU of {work.ngpu}: {p.sync_bytes} bytes"
         lines += [
             synchronised if work.split == "seq" else reduced,
-            f"Sync time:  {t.sync_s:.3e}s",
+            f"Sync time:  {p.sync_s:.3e}s",
             "",
-            f"Bandwidth Requirement (with sync): {t.required_with_sync / 1e12:.3f} TB/s",
+            f"Bandwidth Requirement (with sync): {p.required_with_sync / 1e12:.3f} TB/s",
         ]
-    lines.append(f"Bandwidth Requirement (without sync): {t.required / 1e12:.3f} TB/s")
+    lines.append(f"Bandwidth Requirement (without sync): {p.required / 1e12:.3f} TB/s")
     return lines
 
 
@@ -1793,20 +1791,16 @@ def bars(cost: Cost) -> Iterator[str]:
             yield f"  {name:9} {bar:32} {prefixed(seconds, 's'):>9}  {note}"
 
 
+def term_cells(terms: Terms) -> str:
+    return "".join(f"{prefixed(seconds, 's') if seconds else '-':>9}" for seconds in terms)
+
+
 def cost_table(case: Analysis) -> Iterator[str]:
     """One layer of each kind, its kernels if there are several, and all layers."""
-    columns = [*TERMS, "total", "FLOP/byte", "limit"]
-    yield (
-        f"{'':15}"
-        + "".join(f"{name:>9}" for name in columns[:5])
-        + "{:>10}  {}".format(*columns[5:])
-    )
+    yield f"{'':15}{''.join(f'{name:>9}' for name in (*TERMS, 'total'))} FLOP/byte  limit"
 
     def row(name: str, cost: Cost) -> str:
-        cells = "".join(
-            f"{prefixed(seconds, 's') if seconds else '-':>9}" for seconds in cost.terms
-        )
-        return f"{name:15}{cells}{cost.intensity:10.3g}  {cost.terms.limit}"
+        return f"{name:15}{term_cells(cost.terms)}{cost.intensity:10.3g}  {cost.terms.limit}"
 
     for layer in case.layers:
         yield row(f"{layer.layers.kind} layer", layer.whole)
@@ -1896,6 +1890,12 @@ def misfit(case: Analysis) -> str:
     return f"{what} not fit: {needed_of}"
 
 
+JSON_NAMES = {
+    **{name: name.replace("_us", "_s") for name in ("launch_us", "wave_us", "link_latency_us")},
+    "exponentials": "exponentials_per_s",
+}
+
+
 def input_record(case: Analysis) -> dict[str, Any]:
     """Every input with its value in base units and where it came from."""
 
@@ -1914,7 +1914,7 @@ def input_record(case: Analysis) -> dict[str, Any]:
         "bandwidth_bytes_per_s": gpu.bandwidth,
         **{f"{name}_bytes_per_s": value for name, value in gpu.links.items()},
         **({"last_level_cache_bytes": gpu.cache} if gpu.cache else {}),
-        **{name.replace("_us", "_s"): value for name, value in gpu.constants.items()},
+        **{JSON_NAMES.get(name, name): value for name, value in gpu.constants.items()},
     }
     return {
         **flags,
@@ -1948,7 +1948,7 @@ def record(case: Analysis) -> dict[str, Any]:
         "all_layers": cost_record(case.whole),
         "layers": [
             {
-                **dict(zip(SHAPE_FIELDS, layer.layers[:3])),
+                **dict(zip(("kind", "n_layer", "n_head"), layer.layers)),
                 "window_keys": layer.layers.window or None,
                 **layer.operands._asdict(),
                 **cost_record(layer.whole),
@@ -1963,9 +1963,6 @@ def record(case: Analysis) -> dict[str, Any]:
         "inputs": input_record(case),
         "would_help": [change._asdict() for change in what_would_help(case)],
     }
-
-
-SHAPE_FIELDS = ("kind", "n_layer", "n_head")
 
 
 class Refusal(NamedTuple):
@@ -2009,7 +2006,7 @@ def axis_value(outcome: Outcome, axis: str) -> Any:
 def constants_text(sweep: Sweep, outcome: Outcome) -> str:
     """What a sweep's cases have in common."""
     fixed = [name for name in sweep.axes if name not in sweep.varying]
-    if not {"ngpu"} & set(sweep.varying) and outcome.work.ngpu == 1:
+    if "ngpu" in fixed and outcome.work.ngpu == 1:
         fixed = [name for name in fixed if name not in ("split", "link")]
     words = [f"{dashed(name)} {axis_value(outcome, name)}" for name in fixed if name != "query"]
     phase = outcome.work.phase if "query" not in sweep.varying else ""
@@ -2071,7 +2068,7 @@ def table_cells(outcome: Outcome) -> str:
     if isinstance(outcome, Refusal):
         return f"  {outcome.reason}"
     terms, speed = outcome.whole.terms, outcome.throughput.tokens_per_s
-    cells = "".join(f"{prefixed(seconds, 's') if seconds else '-':>9}" for seconds in terms)
+    cells = term_cells(terms)
     mark = "" if outcome.memory.fits else "  ! does not fit"
     return f"{cells}{digits(speed) if speed else '-':>10}  {terms.limit}{mark}"
 
@@ -2686,12 +2683,8 @@ def held_against(path: str, gpus: Sequence[GPU], flags: Mapping[str, Any]) -> It
 
     def gpu_for(name: str) -> GPU | None:
         if name not in cache:
-            if not name:
-                cache[name] = gpus[0]
-            elif flags["gpu"] != [[None]]:
-                cache[name] = named.get(name)
-            else:
-                cache[name] = find_gpu(name)
+            others = find_gpu if flags["gpu"] == [[None]] else named.get
+            cache[name] = named.get(name or gpus[0].name) or others(name)
         return cache[name]
 
     by_gpu: dict[str, list[tuple[Measured, Features]]] = {}
@@ -2721,8 +2714,9 @@ def pasteable(gpu: GPU, fitted: Mapping[str, float]) -> dict[str, Any]:
     for name, key in CONFIG_KEYS["GPU"].items():
         value = figures.get(name)
         if value is not None:
+            digits = ".4g" if name in fitted else ".12g"
             exact = isinstance(value, (str, int))
-            section[name] = value if exact else float(f"{value / key.scale:.4g}")
+            section[name] = value if exact else float(f"{value / key.scale:{digits}}")
     return section
 
 
@@ -2736,9 +2730,10 @@ examples:
   python3 {PROGRAM} --ngpu 10              ten GPUs, linked by PCIe
   python3 {PROGRAM} --fp16 --seq 2048      half precision, 2048 keys
   python3 {PROGRAM} --gen False --seq 512  prefill of 512 tokens
-  python3 {PROGRAM} --config my.json > report.txt
+  python3 {PROGRAM} --ngpu 8 --format summary  what limits, what helps
   python3 {PROGRAM} --gpu h100-sxm --model llama-3.1-8b --dtype bf16 \\
-      --fused --seq 1K:128K:x2 --format summary
+      --fused --seq 1K:128K:x2
+  python3 {PROGRAM} --config my.json > report.txt
 """
 
 BOOLEANS = {
@@ -3075,6 +3070,9 @@ def answer(argv: Sequence[str] | None) -> Iterator[str]:
         return
     flags, given = check_flags(found)
     if flags["measured"] is not None:
+        stray = given - {"measured", "fit", "gpu", "link", "config"}
+        if stray:
+            raise InputError(f"--{dashed(min(stray))} has no meaning beside --measured")
         yield from held_against(flags["measured"], subjects(flags)[0], {**flags, "given": given})
         return
     if flags["fit"]:

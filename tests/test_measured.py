@@ -239,6 +239,11 @@ class Table(ScriptTest):
         text = "".join(line.partition(",")[2] + "\n" for line in ATTENTION.splitlines()[:3])
         own = self.answer("--measured", self.written(text, "o.csv"), "--gpu", "h20")
         self.assertIn("H20, 2 rows; bound only: no constants", own)
+        config = self.written(json.dumps({"GPU": {**H100, "model": "mine"}}))
+        text = text.replace("phase", "gpu,phase").replace("decode", "mine,decode")
+        named = self.answer("--measured", self.written(text, "n.csv"), "--config", config)
+        self.assertIn("mine, 2 rows; bound only: no constants", named)
+        text = text.replace("gpu,phase", "phase").replace("mine,decode", "decode")
         piped = process("--measured", "-", "--gpu", "h20", input=text)
         self.assertEqual(piped.stdout, own)
 
@@ -269,6 +274,8 @@ class Table(ScriptTest):
                 self.assertIn(expected, self.refusal("--measured", path))
         self.assertIn("No such file", self.refusal("--measured", "/nowhere.csv"))
         self.assertIn("--fit needs --measured FILE", self.refusal("--fit"))
+        error = self.refusal("--measured", "/nowhere.csv", "--format", "json")
+        self.assertIn("--format has no meaning beside --measured", error)
         middle = self.written("ngpu,bytes,latency_us\n2,1048576,9\n", "m.csv")
         error = self.refusal("--measured", middle, "--fit")
         self.assertIn("--fit needs all-reduces below 256 KiB or above 16 MiB", error)
@@ -341,6 +348,7 @@ class Fit(ScriptTest):
         for name, value in self.true.items():
             self.assertAlmostEqual(section[name] / value, 1, delta=0.02, msg=name)
         self.assertEqual(section["multiprocessors"], 132)
+        self.assertEqual((section["bf16"], section["bandwidth"]), (989.5, 3350))
         # Ready to paste: the config reads it, and then estimates what was measured.
         config = self.written(json.dumps({"GPU": section}))
         out = self.answer("--config", config, "--measured", str(self.folder / "m.csv"))
