@@ -42,7 +42,7 @@ The file, from top to bottom: units, records and catalogue, reading (a config of
 one), cost model, views, picture, measured kernels, command line. Data runs that way and no other.
 
 Exit codes: 0 answered, whatever the verdict; 1 standard output cannot be written; 2 bad usage or a
-bad config (one line on standard error says which key or flag, and what is allowed).
+bad config (one line on standard error says which key or flag, and what is allowed); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar, Union
 
 __version__ = "1.0"
@@ -517,7 +517,6 @@ def read_model(section: object, source: str, name: str = "") -> Model:
     return Model(name, n_layer, layers, counts, inputs, source)
 
 
-Value = TypeVar("Value")
 Subject = TypeVar("Subject", GPU, Model)
 
 MAX_JSON_BYTES = 16 * 2**20
@@ -2499,12 +2498,11 @@ def ring_row(line: int, row: Mapping[str, str | None], gpu: GPU) -> Measured:
 
 
 def kernel_row(line: int, row: Mapping[str, str | None], gpu: GPU) -> Measured:
-    phase = one_of(row.get("phase") or "", {"decode": "decode", "prefill": "prefill"})
+    phase = one_of(row.get("phase") or "", ("decode", "prefill"))
     batch, seq, n_head = (cell(row, name) for name in ("batch", "seq", "n_head"))
     window = 0 if (row.get("window") or "0") == "0" else cell(row, "window")
     dtype, kv_dtype = (
-        one_of(row.get(name) or "bf16", {each: each for each in PRECISION_BITS})
-        for name in ("dtype", "kv_dtype")
+        one_of(row.get(name) or "bf16", PRECISION_BITS) for name in ("dtype", "kv_dtype")
     )
     if row.get("kv_lora_rank"):
         rank, rope, nope, v_dim = (cell(row, name) for name in LATENT_KEYS)
@@ -2780,31 +2778,28 @@ def counts_flag(text: str) -> Axis:
     return runs
 
 
-def names_flag(known: Iterable[str]) -> Callable[[str], Axis]:
-    """A list of known names."""
-    names = {name: name for name in known}
-    return lambda text: [[one_of(part, names) for part in text.split(",")]]
-
-
 def texts_flag(text: str) -> Axis:
     return [text.split(",")]
 
 
-def one_of(text: str, known: Mapping[str, Value]) -> Value:
+def one_of(text: str, known: Collection[str]) -> str:
+    """The known name that is meant, in any case."""
     if text.lower() in known:
-        return known[text.lower()]
-    raise InputError(
-        f"must be one of {', '.join(known)}, not {shown(text)}{did_you_mean(text, known)}"
-    )
+        return text.lower()
+    hint = did_you_mean(text, known)
+    raise InputError(f"must be one of {', '.join(known)}, not {shown(text)}{hint}")
 
 
 def boolean_flag(text: str) -> bool:
-    return one_of(text, BOOLEANS)
+    return BOOLEANS[one_of(text, BOOLEANS)]
 
 
-def name_flag(known: Iterable[str]) -> Callable[[str], str]:
-    names = {name: name for name in known}
-    return lambda text: one_of(text, names)
+def name_flag(known: Collection[str]) -> Callable[[str], str]:
+    return lambda text: one_of(text, known)
+
+
+def names_flag(known: Collection[str]) -> Callable[[str], Axis]:
+    return lambda text: [[one_of(part, known) for part in text.split(",")]]
 
 
 class Flag(NamedTuple):
@@ -2920,12 +2915,10 @@ def parser() -> Parser:
     flags.add_argument("-h", "--help", action="store_true", help="show this help and exit")
     for name, flag in FLAGS.items():
         takes: dict[str, Any] = {"metavar": flag.metavar}
-        if flag.check is boolean_flag:
-            takes = (
-                {**takes, "nargs": "?", "const": "True"}
-                if flag.metavar
-                else {"action": "store_const", "const": "True"}
-            )
+        if flag.metavar == "BOOL":
+            takes.update(nargs="?", const="True")
+        elif not flag.metavar:
+            takes = {"action": "store_const", "const": "True"}
         flags.add_argument(f"--{dashed(name)}", help=flag.help, **takes)
     for what in ("gpus", "models"):
         flags.add_argument(
@@ -3108,6 +3101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         complain("error", str(error))
         return 2
+    except KeyboardInterrupt:
+        code = 130  # as a shell counts what the keyboard stopped
     except BrokenPipeError:
         code = 0
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import signal
 import subprocess
 import sys
 import unittest
@@ -56,7 +57,12 @@ class Pipes(ScriptTest):
 
     def test_failing_output_in_this_process(self) -> None:
         """The same two ends, where coverage sees them."""
-        for error, code in ((BrokenPipeError(), 0), (OSError(28, "No space left"), 1)):
+        ends = (
+            (BrokenPipeError(), 0),
+            (OSError(28, "No space left"), 1),
+            (KeyboardInterrupt(), 130),
+        )
+        for error, code in ends:
             with (
                 self.subTest(error),
                 open(os.devnull, "w") as stand_in,
@@ -66,6 +72,14 @@ class Pipes(ScriptTest):
                 stdout.fileno = stand_in.fileno
                 stdout.write.side_effect = error
                 self.assertEqual(attn_bottleneck.main([]), code)
+
+    def test_interrupt_is_quiet(self) -> None:
+        command = [sys.executable, str(SCRIPT), "--seq", f"1:{10**18}", "--format", "csv"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            child.send_signal(signal.SIGINT)
+            self.assertEqual((child.communicate()[1], child.returncode), (b"", 130))
 
 
 class Start(ScriptTest):
