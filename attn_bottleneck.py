@@ -42,7 +42,8 @@ The file, from top to bottom: units, records and catalogue, reading (a config of
 one), cost model, views, picture, measured kernels, command line. Data runs that way and no other.
 
 Exit codes: 0 answered, whatever the verdict; 1 standard output cannot be written; 2 bad usage or a
-bad config (one line on standard error says which key or flag, and what is allowed); 130 interrupted.
+bad config (one line on standard error says which key or flag, and what is allowed); 130
+interrupted.
 """
 
 from __future__ import annotations

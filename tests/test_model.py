@@ -271,6 +271,17 @@ class Published(ScriptTest):
         unfused = self.quantity(LLAMA_70B, "--dtype bf16", "layers.0.estimate.overhead_s", gpu)
         self.assertAlmostEqual(unfused, 3 * 7e-6)
 
+    def test_constants_that_are_not_given_take_nothing(self) -> None:
+        flags = f"{FUSED} {HEADS} --ngpu 2 --seq 99"
+        for name, value in (("launch_us", 3), ("link_efficiency", 1), ("multiprocessors", 7)):
+            layer = self.quantity(LLAMA_70B, flags, "layers.0", {**H100, name: value})
+            bound, estimate = layer["bound"], layer["estimate"]
+            for term in ("memory_s", "sync_s"):
+                self.assertEqual(estimate[term], bound[term], name)
+            visited = 1.0  # one row sees every key
+            self.assertAlmostEqual(estimate["compute_s"], visited * bound["compute_s"])
+            self.assertAlmostEqual(estimate["overhead_s"], 3e-6 if name == "launch_us" else 0)
+
     def test_estimate_counts_masked_blocks_and_items(self) -> None:
         gpu = {**H100, "launch_us": 1e-9, "wave_us": 1, "multiprocessors": 1}
         # 4,096 rows of 1 head: 64 items of 64 rows; half a block of 128 keys a row at the diagonal.
@@ -354,6 +365,8 @@ class Published(ScriptTest):
         busy = gains(LLAMA_8B, f"{FUSED} --seq 2 --batch 7 --ngpu 3", {**H100, "launch_us": 5})
         self.assertTrue({"--batch 14", "--ngpu 6"} & busy.keys())
         self.assertNotIn("--link nvlink", gains(LLAMA_70B, f"{FUSED} --link nvlink --ngpu 8"))
+        # Two GPUs are enough for heads to be split, whose output is exchanged, not every score.
+        self.assertIn("--split head", gains(LLAMA_70B, "--dtype bf16 --ngpu 2 --seq 9999"))
         # Links: PCIe 128 GB/s to NVLink 900.
         linked = gains(LLAMA_70B, f"{FUSED} --ngpu 8 --seq 2")
         self.assertGreater(linked["--link nvlink"], 6)
