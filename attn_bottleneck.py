@@ -2374,7 +2374,7 @@ def point_labels(
     if math.dist(points[0], points[-1]) < 12 and len(points) > 1:
         ends = {0: f"{texts[0]}..{texts[-1]}"}
     for n, text in {**ends, **dict(enumerate(texts[1:-1], 1))}.items():
-        x, y = points[n][0] + 8, points[n][1] - 5
+        x, y = points[n][0] + 8, points[n][1] + 13
         if all(abs(x - other_x) > 60 or abs(y - other_y) > 13 for other_x, other_y in taken):
             taken.append((x, y))
             yield svg_text(x, y, text)
@@ -2804,85 +2804,43 @@ def names_flag(known: Collection[str]) -> Callable[[str], Axis]:
 
 
 class Flag(NamedTuple):
-    """A flag: how its text is checked, its default, and its line in the help."""
+    """A flag: what the help calls its value ("": it takes none), and how that is checked."""
 
-    check: Callable[[str], Any]
-    default: Any
     metavar: str
+    default: Any
+    check: Callable[[str], Any]
     help: str
 
 
 FLAGS = {
-    "gpu": Flag(texts_flag, [[None]], "NAME", "a GPU of the catalogue, instead of the config's"),
-    "model": Flag(
-        texts_flag,
-        [[None]],
-        "NAME",
-        "a model of the catalogue, or a published Hugging Face config.json or its folder",
-    ),
-    "ngpu": Flag(counts_flag, [[1]], "N", "GPUs that share the work (default 1)"),
-    "seq": Flag(
-        counts_flag, [[1024]], "N", "keys attended to, the new ones included (default 1024)"
-    ),
-    "batch": Flag(counts_flag, [[1]], "N", "sequences per step (default 1)"),
-    "gen": Flag(
-        boolean_flag,
-        True,
-        "BOOL",
-        "generation of one token per sequence (default True); False: prefill of the whole"
-        " sequence. true/false, yes/no, 1/0, on/off",
-    ),
-    "query": Flag(
-        counts_flag,
-        [[None]],
-        "N",
-        "new tokens per sequence: speculative decoding, chunked prefill (default 1, or all of"
-        " --seq in prefill)",
-    ),
-    "dtype": Flag(
-        names_flag(PRECISION_BITS), [["fp32"]], "TYPE", f"{', '.join(PRECISION_BITS)} (fp32)"
-    ),
-    "fp16": Flag(boolean_flag, False, "", "short for --dtype fp16"),
-    "kv_dtype": Flag(
-        names_flag(PRECISION_BITS), [[None]], "TYPE", "precision of the KV cache (as --dtype)"
-    ),
-    "fused": Flag(
-        boolean_flag,
-        False,
-        "",
-        "one kernel that keeps the scores on chip and skips what is masked (FlashAttention)",
-    ),
-    "split": Flag(
-        names_flag(SPLITS),
-        [["seq"]],
-        "HOW",
-        "what the GPUs share: seq, the keys (default), or head, the heads",
-    ),
-    "link": Flag(
-        names_flag(LINKS), [["pcie"]], "LINK", "between the GPUs: pcie (default) or nvlink"
-    ),
-    "format": Flag(
-        name_flag(VIEWS),
-        None,
-        "VIEW",
-        "report (default for one case); summary: what limits attention, and what would help;"
-        " table (default for several), csv, json; svg: a roofline plot",
-    ),
-    "measured": Flag(
-        str,
-        None,
-        "FILE",
-        "hold the model against the measured kernels of a CSV file, - for standard input",
-    ),
-    "fit": Flag(boolean_flag, False, "", "with --measured: the constants that fit the file"),
-    "config": Flag(
-        str,
-        None,
-        "FILE",
-        "GPU and model figures, - for standard input (default: config.json beside the script, else"
-        " the same values built in)",
-    ),
-}
+    "gpu": Flag("NAME", [[None]], texts_flag, "a GPU of the catalogue, not the config's"),
+    "model": Flag("NAME", [[None]], texts_flag, "a model of the catalogue, or a published"
+                  " Hugging Face config.json or its folder"),
+    "ngpu": Flag("N", [[1]], counts_flag, "GPUs that share the work (default 1)"),
+    "seq": Flag("N", [[1024]], counts_flag, "keys attended to, the new ones included (1024)"),
+    "batch": Flag("N", [[1]], counts_flag, "sequences per step (default 1)"),
+    "gen": Flag("BOOL", True, boolean_flag, "generation of one token per sequence (default True);"
+                " False: prefill of the whole sequence. true/false, yes/no, 1/0, on/off"),
+    "query": Flag("N", [[None]], counts_flag, "new tokens per sequence: speculative decoding,"
+                  " chunked prefill (default 1, or all of --seq in prefill)"),
+    "dtype": Flag("TYPE", [["fp32"]], names_flag(PRECISION_BITS),
+                  f"{', '.join(PRECISION_BITS)} (fp32)"),
+    "fp16": Flag("", False, boolean_flag, "short for --dtype fp16"),
+    "kv_dtype": Flag("TYPE", [[None]], names_flag(PRECISION_BITS), "precision of the KV cache (as --dtype)"),
+    "fused": Flag("", False, boolean_flag, "one kernel that keeps the scores on chip and skips"
+                  " what is masked (FlashAttention)"),
+    "split": Flag("HOW", [["seq"]], names_flag(SPLITS), "what the GPUs share: seq, the keys"
+                  " (default), or head, the heads"),
+    "link": Flag("LINK", [["pcie"]], names_flag(LINKS), "pcie (default) or nvlink"),
+    "format": Flag("VIEW", None, name_flag(VIEWS), "report (default for one case); summary: what"
+                   " limits attention, and what would help; table (default for several), csv,"
+                   " json; svg: a roofline plot"),
+    "measured": Flag("FILE", None, str, "hold the model against the measured kernels of a CSV"
+                     " file, - for standard input"),
+    "fit": Flag("", False, boolean_flag, "with --measured: the constants that fit the file"),
+    "config": Flag("FILE", None, str, "GPU and model figures, - for standard input (default:"
+                   " config.json beside the script, else the same values built in)"),
+}  # fmt: skip
 AXES = ("gpu", "model", "ngpu", "seq", "batch", "query", "dtype", "kv_dtype", "split", "link")
 LISTS = """\
 Flags with N, NAME, TYPE, HOW or LINK take lists (1,2,8), counts also ranges:
