@@ -2826,7 +2826,8 @@ FLAGS = {
     "dtype": Flag("TYPE", [["fp32"]], names_flag(PRECISION_BITS),
                   f"{', '.join(PRECISION_BITS)} (fp32)"),
     "fp16": Flag("", False, boolean_flag, "short for --dtype fp16"),
-    "kv_dtype": Flag("TYPE", [[None]], names_flag(PRECISION_BITS), "precision of the KV cache (as --dtype)"),
+    "kv_dtype": Flag("TYPE", [[None]], names_flag(PRECISION_BITS), "precision of the KV cache"
+                     " (as --dtype)"),
     "fused": Flag("", False, boolean_flag, "one kernel that keeps the scores on chip and skips"
                   " what is masked (FlashAttention)"),
     "split": Flag("HOW", [["seq"]], names_flag(SPLITS), "what the GPUs share: seq, the keys"

@@ -139,6 +139,15 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
         2 * 7 * 4 * 8192 / 4 / 450e9,
     ),
     (LLAMA_70B, f"{FUSED} {HEADS}", LAYER + "sync_bytes", 0),
+    # ... of each new token: 100 of a prompt.
+    (
+        LLAMA_70B,
+        f"{FUSED} {HEADS} --ngpu 8 --gen False --seq 100",
+        LAYER + "sync_bytes",
+        2 * 7 * 100 * 8192 * 2 / 8,
+    ),
+    (LLAMA_70B, f"{FUSED} --ngpu 8 --query 3", LAYER + "sync_bytes", 3 * 64 * 130 * 2),
+    (LLAMA_70B, "--fp16 --ngpu 8 --query 3", LAYER + "sync_bytes", 3 * 64 * (1024 + 128) * 2),
     # ... of the output after its up-projection to 128 heads of 128, latent attention's too.
     (DEEPSEEK, f"{FUSED} {HEADS} --ngpu 2", LAYER + "sync_bytes", 128 * 128 * 2),
     # Keys split, fused: 64 partial outputs of 128 and the online softmax's maximum and sum
