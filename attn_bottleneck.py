@@ -1115,7 +1115,7 @@ class Operands(NamedTuple):
 class Layer(NamedTuple):
     """One layer of a kind."""
 
-    layers: Layers
+    shape: Layers
     operands: Operands
     kernels: tuple[Cost, ...]  # one, if fused; else those of UNFUSED
     whole: Cost
@@ -1401,7 +1401,7 @@ def classic_products(gpu: GPU, layer: Layer, work: Workload) -> tuple[Product, P
     """S = Q K^T and A = S V as the user's document has them: bandwidth requirements take the
     computation undivided by the number of GPUs.
     """
-    ops, rate, n_head = layer.operands, ideal_rates(gpu, work), layer.layers.n_head
+    ops, rate, n_head = layer.operands, ideal_rates(gpu, work), layer.shape.n_head
     q, d, d_v, keys = work.query, ops.dim_qk, ops.dim_v, ops.keys
     q_held, kv_held, spread = held_heads(n_head, ops.n_kv_head, work)
 
@@ -1432,7 +1432,7 @@ def all_layers(
     model: Model, work: Workload, ideal: Rates, reached: Rates | None
 ) -> tuple[tuple[Layer, ...], Cost]:
     layers = tuple([analyse_layer(each, work, ideal, reached) for each in model.layers])
-    totals = [times_n(each.layers.n_layer, each.whole) for each in layers]
+    totals = [times_n(each.shape.n_layer, each.whole) for each in layers]
     return layers, totals[0] if len(totals) == 1 else summed(totals)
 
 
@@ -1664,7 +1664,7 @@ def report(case: Analysis) -> str:
         "QKV size per head",
     ]
     for layer in case.layers:
-        ops, kind = layer.operands, f" in {layer.layers.kind} layers" if many else ""
+        ops, kind = layer.operands, f" in {layer.shape.kind} layers" if many else ""
         lines += [
             f"Q{kind}: {work.query} x {ops.dim_qk}",
             f"K{kind} (including cache): {ops.keys} x {ops.dim_qk}",
@@ -1673,8 +1673,8 @@ def report(case: Analysis) -> str:
     cache = whole_bytes(case.memory.cache_bytes)
     lines.append(f"Cached KV size ({work.cache_dtype.upper()}): {cache}")
     for layer in case.layers:
-        kind = f"{layer.layers.kind.capitalize()} " if many else ""
-        lines += [RULE, f"In {kind}Attention Layer (per {layer.layers.n_head} head)"]
+        kind = f"{layer.shape.kind.capitalize()} " if many else ""
+        lines += [RULE, f"In {kind}Attention Layer (per {layer.shape.n_head} head)"]
         for product in classic_products(case.gpu, layer, work):
             lines += report_product(case, layer, product)
     return "\n".join(lines) + "\n"
@@ -1683,7 +1683,7 @@ def report(case: Analysis) -> str:
 def report_product(case: Analysis, layer: Layer, p: Product) -> list[str]:
     work = case.work
     batch = f"{work.batch} x " if work.batch > 1 else ""
-    heads, ops = f"{batch}{layer.layers.n_head}", layer.operands
+    heads, ops = f"{batch}{layer.shape.n_head}", layer.operands
     kept = work.dtype if ops.latent_form == "plain" else work.cache_dtype
     label, cache_label = work.dtype.upper(), kept.upper()
     element, cache_element = (f"{PRECISION_BITS[name] / 8:g}" for name in (work.dtype, kept))
@@ -1733,7 +1733,7 @@ def plural(count: int, noun: str) -> str:
 
 def heads_text(layer: Layer) -> str:
     ops = layer.operands
-    text = f"{layer.layers.n_head:,} heads, {ops.n_kv_head:,} K/V, width {ops.dim_qk:,}"
+    text = f"{layer.shape.n_head:,} heads, {ops.n_kv_head:,} K/V, width {ops.dim_qk:,}"
     if ops.dim_v != ops.dim_qk:
         text += f"/{ops.dim_v:,}"
     return text + (f", {ops.latent_form} latent" if ops.latent_form else "")
@@ -1744,9 +1744,9 @@ def title(case: Analysis) -> str:
     work, model = case.work, case.model
     kinds, heads = [], [heads_text(layer) for layer in case.layers]
     for layer, text in zip(case.layers, heads):
-        window = f" of {layer.layers.window:,} keys" if layer.layers.window else ""
+        window = f" of {layer.shape.window:,} keys" if layer.shape.window else ""
         own = f" ({text})" if len(set(heads)) > 1 else ""
-        kinds.append(f"{layer.layers.n_layer:,} {layer.layers.kind} layers{window}{own}")
+        kinds.append(f"{layer.shape.n_layer:,} {layer.shape.kind} layers{window}{own}")
     without = model.n_layer - sum(each.n_layer for each in model.layers)
     if without:
         kinds.append(f"{without:,} without a cache")
@@ -1803,7 +1803,7 @@ def cost_table(case: Analysis) -> Iterator[str]:
         return f"{name:15}{term_cells(cost.terms)}{cost.intensity:10.3g}  {cost.terms.limit}"
 
     for layer in case.layers:
-        yield row(f"{layer.layers.kind} layer", layer.whole)
+        yield row(f"{layer.shape.kind} layer", layer.whole)
         if len(layer.kernels) > 1:
             yield from (row(f"  {name}", each) for name, each in zip(UNFUSED, layer.kernels))
     yield row(f"all {sum(each.n_layer for each in case.model.layers):,} layers", case.whole)
@@ -1948,8 +1948,8 @@ def record(case: Analysis) -> dict[str, Any]:
         "all_layers": cost_record(case.whole),
         "layers": [
             {
-                **dict(zip(("kind", "n_layer", "n_head"), layer.layers)),
-                "window_keys": layer.layers.window or None,
+                **dict(zip(("kind", "n_layer", "n_head"), layer.shape)),
+                "window_keys": layer.shape.window or None,
                 **layer.operands._asdict(),
                 **cost_record(layer.whole),
                 "kernels": [
@@ -2123,8 +2123,8 @@ def csv_cells(case: Analysis) -> list[Any]:
         *case.throughput,
         *cost_cells(case.whole),
     ]
-    for layers, ops, kernels, whole in case.layers:
-        cells += (layers.kind, layers.n_layer, layers.n_head, layers.window or None)
+    for shape, ops, kernels, whole in case.layers:
+        cells += (shape.kind, shape.n_layer, shape.n_head, shape.window or None)
         cells += ops
         cells += cost_cells(whole)
         if not case.work.fused:
