@@ -638,7 +638,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "n_head": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
     "n_kv_head": (
         *("num_key_value_heads", "n_kv_heads", "n_head_kv", "num_kv_heads"),
-        *("num_attention_groups", "num_query_groups"),
+        *("num_attention_groups", "num_query_groups", "num_multi_query_heads"),
     ),
     "dim_head": ("head_dim", "attention_head_dim", "kv_channels"),
     "v_head_dim": ("v_head_dim",),
@@ -709,11 +709,14 @@ UNSUPPORTED_TYPES = {
     ),
     **dict.fromkeys(("whisper", "wav2vec", "wavlm", "mpnet", "longformer", "xlm"), "an encoder"),
     **dict.fromkeys(("xlnet", "esm", "big_bird", "roformer", "luke", "funnel"), "an encoder"),
+    **dict.fromkeys(("mamba", "falcon_mamba", "rwkv", "retnet", "xlstm"), "no attention"),
     "longcat_flash": "two attentions in each layer",
 }
-# Words in a key that speak of a layer's reach or heads: with a count or a list under it, such a
-# key that no rule knows is refused; with `attention` in it, only a list is.
-REACH_WORDS = {"window", "swa", "local", "global", "sliding", "chunk", "kv"}
+# Words in a key that speak of heads, or of a layer's reach: with a count or a list under it, such a
+# key that no rule knows is refused (with `attention` in it, only a list is), but where the kind of
+# every layer is listed, reach is known.
+HEAD_WORDS = {"swa", "kv"}
+REACH_WORDS = {"window", "local", "global", "sliding", "chunk"}
 HARMLESS_WORDS = {"rope", "theta", "freq", "experts", "conv", "mamba", "vision", "image", "cache"}
 KNOWN_KEYS = {
     *("use_sliding_window", "attention_chunk_size", "max_window_layers", "window_size"),
@@ -782,9 +785,10 @@ def text_scope(document: object) -> Config:
     while isinstance(scope, dict):
         inner = [scope[key] for key in TEXT_SCOPES if isinstance(scope.get(key), dict)]
         if not inner:
-            model_type = scope.get("model_type")
-            defaults = CLASS_DEFAULTS.get(model_type, {}) if isinstance(model_type, str) else {}
-            return {**defaults, **scope}
+            defaults = CLASS_DEFAULTS.get(str(scope.get("model_type")), {})
+            said = [names for names in ALIASES.values() if not scope.keys().isdisjoint(names)]
+            known = {name for names in said for name in names}
+            return {**{key: defaults[key] for key in defaults.keys() - known}, **scope}
         scope = inner[0]
     raise InputError(f"must be an object {{...}}, not {shown(document)}")
 
@@ -806,13 +810,17 @@ def refuse_unsupported(config: Config) -> None:
         raise InputError("no vocab_size: not the config of a language model")
     known = KNOWN_KEYS.union(SCHEDULES, *ALIASES.values())
     known.update(*(keys for of_kind in KIND_ALIASES.values() for keys in of_kind.values()))
+    scheduled = any(config.get(key) for key in LISTS_OF_ALL)
     for key, value in config.items():
         words = set(key.split("_"))
         if key in known or words & HARMLESS_WORDS or not value:
             continue
-        reach = words & REACH_WORDS or "key_value" in key
         listed = isinstance(value, (list, dict))
-        if (reach and (listed or type(value) is int)) or (listed and words & {"attn", "attention"}):
+        telling = (
+            words & HEAD_WORDS or "key_value" in key or (words & REACH_WORDS and not scheduled)
+        )
+        attention = words & {"attn", "attention"} and not scheduled
+        if (telling and (listed or type(value) is int)) or (attention and listed):
             raise InputError(f"{key} {shown(value)}: not a key whose meaning is known here")
 
 
@@ -827,7 +835,8 @@ def counted(config: Config, key: str) -> int:
 def aliased(config: Config, quantity: str, kind: str = "") -> int | None:
     """The first of a quantity's aliases that is present; None if none is."""
     for key in (*KIND_ALIASES.get(kind, {}).get(quantity, ()), *ALIASES[quantity]):
-        if config.get(key) is not None:
+        unused = config.get(key) == 0 and quantity in ("v_head_dim", "window")
+        if config.get(key) is not None and not unused:
             return counted(config, key)
     return None
 
@@ -978,7 +987,7 @@ def layer_shape(config: Config, i: int, kind: str, window: int | None) -> Layers
     hidden, n_head = aliased(config, "hidden"), aliased(config, "n_head", kind)
     if n_head is None:
         n_head = needed(config, "n_head")
-    if config.get("kv_lora_rank") is not None and config.get("use_mla") is not False:
+    if config.get("kv_lora_rank") and config.get("use_mla") is not False:
         return latent_shape(config, kind, n_head, window)
     dim_head = aliased(config, "dim_head", kind)
     if dim_head is None:
@@ -1028,8 +1037,9 @@ def kv_heads(config: Config, i: int, kind: str, n_head: int) -> int:
             return 1
         if inner.get("kv_n_heads") is not None:
             return counted(inner, "kv_n_heads")
-    grouped = config.get("new_decoder_architecture") or config.get("n_head_kv")
-    if config.get("multi_query") and not grouped and "num_key_value_heads" not in config:
+    counts = [key for key in ALIASES["n_kv_head"] if config.get(key) is not None]
+    grouped = config.get("new_decoder_architecture") or set(counts) - {"num_kv_heads"}
+    if config.get("multi_query") and not grouped:
         return 1  # Falcon 7B: its num_kv_heads is not in use
     if kind == "full" and not config.get("attention_k_eq_v"):
         kind = ""  # Gemma 4's global heads exist only where keys serve as values

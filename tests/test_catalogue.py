@@ -349,6 +349,22 @@ RULES: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
     ),
     # Trap 17: a sparse reader caches every key.
     ("an indexer", {**BASE, **MLA, "index_topk": 2048}, [("full", 4, 8, 8, 32, 16, 0, 32, 8)]),
+    ("CodeShell", {**LLAMA, "n_head": 8, "num_query_groups": 2, "multi_query": True}, [FULL4]),
+    ("CogVLM2", {**LLAMA, "num_attention_heads": 8, "num_multi_query_heads": 2}, [FULL4]),
+    (
+        "DeepSeek-VL2: latent keys of 0",
+        {**BASE, **dict.fromkeys(MLA, 0), "use_mla": False, "kv_lora_rank": None},
+        [FULL4],
+    ),
+    ("no window: 0", {**BASE, "sliding_window": 0}, [FULL4]),
+    (
+        "Trinity: what a list of kinds already says",
+        {
+            **{**BASE, "sliding_window": 64, "global_attn_every_n_layers": 4},
+            **{"layer_types": ["sliding_attention"] * 3 + ["full_attention"]},
+        },
+        [("full", 1, 8, 2, 64, 64, 0, 0, 0), ("windowed", 3, 8, 2, 64, 64, 64, 0, 0)],
+    ),
     ("odd keys", {**BASE, "attention_dropout": 0.0, "rope_local_base_freq": 10000}, [FULL4]),
     (
         "no layer count",
@@ -380,6 +396,13 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("shared K/V", {**BASE, "num_kv_shared_layers": 2}, "num_kv_shared_layers 2: layers that use"),
     ("Hunyuan-Large", {**BASE, "use_cla": True}, "use_cla true: layers that share a KV cache"),
     ("Phi-3 small", {**BASE, "blocksparse_block_size": 64}, "block-sparse attention"),
+    ("Mamba 2", {**BASE, "model_type": "mamba2"}, "no attention, not modelled"),
+    ("RWKV", {**BASE, "model_type": "rwkv6"}, 'model_type "rwkv6": no attention'),
+    (
+        "every fourth",
+        {**BASE, "global_attn_every_n_layers": 4},
+        "global_attn_every_n_layers 4: not",
+    ),
     ("LongCat", {**BASE, "model_type": "longcat_flash"}, "two attentions in each layer"),
     ("an unknown kind", {**BASE, "layer_types": ["delta"] * 4}, 'kind "delta": an unknown'),
     ("an unknown mix", {**BASE, "mamba_d_state": 1}, "mamba_d_state, but no layer_types: which"),
