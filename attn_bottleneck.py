@@ -788,7 +788,7 @@ def text_scope(document: object) -> Config:
             defaults = CLASS_DEFAULTS.get(str(scope.get("model_type")), {})
             said = [names for names in ALIASES.values() if not scope.keys().isdisjoint(names)]
             known = {name for names in said for name in names}
-            return {**{key: defaults[key] for key in defaults.keys() - known}, **scope}
+            return {**{key: defaults[key] for key in defaults if key not in known}, **scope}
         scope = inner[0]
     raise InputError(f"must be an object {{...}}, not {shown(document)}")
 
