@@ -713,10 +713,11 @@ UNSUPPORTED_TYPES = {
     "longcat_flash": "two attentions in each layer",
 }
 # Words in a key that speak of heads, or of a layer's reach: with a count or a list under it, such a
-# key that no rule knows is refused (with `attention` in it, only a list is), but where the kind of
-# every layer is listed, reach is known.
+# key that no rule knows is refused; with one of the last only a list is. Where the kind of every
+# layer is listed, reach is known.
 HEAD_WORDS = {"swa", "kv"}
 REACH_WORDS = {"window", "local", "global", "sliding", "chunk"}
+LIST_WORDS = {"attn", "attention", "heads"}
 HARMLESS_WORDS = {"rope", "theta", "freq", "experts", "conv", "mamba", "vision", "image", "cache"}
 KNOWN_KEYS = {
     *("use_sliding_window", "attention_chunk_size", "max_window_layers", "window_size"),
@@ -810,6 +811,7 @@ def refuse_unsupported(config: Config) -> None:
         raise InputError("no vocab_size: not the config of a language model")
     known = KNOWN_KEYS.union(SCHEDULES, *ALIASES.values())
     known.update(*(keys for of_kind in KIND_ALIASES.values() for keys in of_kind.values()))
+    known.update([f"{name}_per_layer" for name in known])
     scheduled = any(config.get(key) for key in LISTS_OF_ALL)
     for key, value in config.items():
         words = set(key.split("_"))
@@ -819,8 +821,7 @@ def refuse_unsupported(config: Config) -> None:
         telling = (
             words & HEAD_WORDS or "key_value" in key or (words & REACH_WORDS and not scheduled)
         )
-        attention = words & {"attn", "attention"} and not scheduled
-        if (telling and (listed or type(value) is int)) or (attention and listed):
+        if (telling and (listed or type(value) is int)) or (words & LIST_WORDS and listed):
             raise InputError(f"{key} {shown(value)}: not a key whose meaning is known here")
 
 
@@ -832,9 +833,16 @@ def counted(config: Config, key: str) -> int:
         raise InputError(f"{key} {error}") from None
 
 
-def aliased(config: Config, quantity: str, kind: str = "") -> int | None:
-    """The first of a quantity's aliases that is present; None if none is."""
+def aliased(config: Config, quantity: str, kind: str = "", i: int = 0) -> int | None:
+    """The first of a quantity's aliases that is present, of layer i where each has its own; None
+    if none is.
+    """
     for key in (*KIND_ALIASES.get(kind, {}).get(quantity, ()), *ALIASES[quantity]):
+        of_layers = config.get(f"{key}_per_layer")
+        if isinstance(of_layers, list):
+            if i >= len(of_layers):
+                raise InputError(f"{key}_per_layer has only {len(of_layers)} entries")
+            return counted({f"{key}_per_layer": of_layers[i]}, f"{key}_per_layer")
         unused = config.get(key) == 0 and quantity in ("v_head_dim", "window")
         if config.get(key) is not None and not unused:
             return counted(config, key)
@@ -984,12 +992,12 @@ def layer_shape(config: Config, i: int, kind: str, window: int | None) -> Layers
         if not stated and "sliding_window" not in config:
             raise InputError("windowed layers, but no sliding_window")
         kind = "full"
-    hidden, n_head = aliased(config, "hidden"), aliased(config, "n_head", kind)
+    hidden, n_head = aliased(config, "hidden"), aliased(config, "n_head", kind, i)
     if n_head is None:
         n_head = needed(config, "n_head")
     if config.get("kv_lora_rank") and config.get("use_mla") is not False:
         return latent_shape(config, kind, n_head, window)
-    dim_head = aliased(config, "dim_head", kind)
+    dim_head = aliased(config, "dim_head", kind, i)
     if dim_head is None:
         if hidden is None or hidden % n_head:
             raise InputError(f"no head_dim, and hidden_size {hidden} is not {n_head} heads")
@@ -1043,7 +1051,7 @@ def kv_heads(config: Config, i: int, kind: str, n_head: int) -> int:
         return 1  # Falcon 7B: its num_kv_heads is not in use
     if kind == "full" and not config.get("attention_k_eq_v"):
         kind = ""  # Gemma 4's global heads exist only where keys serve as values
-    return aliased(config, "n_kv_head", kind) or n_head
+    return aliased(config, "n_kv_head", kind, i) or n_head
 
 
 # ------------------------------------------------------------------------------- cost model

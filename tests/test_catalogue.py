@@ -349,6 +349,19 @@ RULES: list[tuple[str, dict[str, Any], list[tuple[Any, ...]]]] = [
     ),
     # Trap 17: a sparse reader caches every key.
     ("an indexer", {**BASE, **MLA, "index_topk": 2048}, [("full", 4, 8, 8, 32, 16, 0, 32, 8)]),
+    (
+        "Laguna: heads of each layer",
+        {
+            **{**BASE, "head_dim": 64, "num_attention_heads_per_layer": [8, 16, 16, 8]},
+            **{"layer_types": ["full_attention"] * 4},
+        },
+        [("full", 2, 8, 2, 64, 64, 0, 0, 0), ("full", 2, 16, 2, 64, 64, 0, 0, 0)],
+    ),
+    (
+        "DeciLM: K/V heads of each layer",
+        {**BASE, "num_key_value_heads": None, "num_key_value_heads_per_layer": [2, 2, 4, 2]},
+        [("full", 3, 8, 2, 64, 64, 0, 0, 0), ("full", 1, 8, 4, 64, 64, 0, 0, 0)],
+    ),
     ("CodeShell", {**LLAMA, "n_head": 8, "num_query_groups": 2, "multi_query": True}, [FULL4]),
     ("CogVLM2", {**LLAMA, "num_attention_heads": 8, "num_multi_query_heads": 2}, [FULL4]),
     (
@@ -412,7 +425,20 @@ REFUSED: list[tuple[str, Any, str]] = [
         "local_layer_ids a list: not a key",
     ),
     ("an unknown window", {**BASE, "attn_window_size": 9}, "attn_window_size 9: not a key"),
-    ("heads per layer", {**BASE, "num_key_value_heads_per_layer": [4, 4]}, "not a key whose"),
+    (
+        "heads of too few layers",
+        {**BASE, "num_key_value_heads_per_layer": [4, 4]},
+        "num_key_value_heads_per_layer has only 2 entries",
+    ),
+    ("heads in another list", {**BASE, "layer_heads": [4, 4]}, "layer_heads a list: not a key"),
+    (
+        "Step 3.5: other heads in some layers",
+        {
+            **{**BASE, "attention_other_setting": {"num_attention_heads": 96}},
+            **{"layer_types": ["full_attention"] * 4},
+        },
+        "attention_other_setting an object: not a key",
+    ),
     ("heads as a list", {**BASE, "num_key_value_heads": [2, 2]}, "must be a whole number"),
     ("a schedule of dicts", {**BASE, "layer_types": [{}] * 4}, "layer_types a list: not a layer"),
     ("no schedule", {**BASE, "attn_type_list": 7}, "attn_type_list 7: not a layer schedule"),
