@@ -124,7 +124,12 @@ class Layers(NamedTuple):
 
     @property
     def row_elements(self) -> int:
-        """Elements that one token adds to the KV cache of one of these layers."""
+        """Elements that one token adds to the KV cache of one of these layers.
+
+        >>> deepseek_v3 = Layers("full", 61, 128, 128, 192, 128, 0, 512, 64)
+        >>> 61 * 2 * deepseek_v3.row_elements  # bytes a token, BF16
+        70272
+        """
         if self.kv_lora_rank:
             return self.kv_lora_rank + self.qk_rope_head_dim
         return self.n_kv_head * (self.dim_qk + self.dim_v)
@@ -595,7 +600,11 @@ def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
 
 
 def plain(name: str) -> str:
-    """A name without what people write differently: case, dashes, dots, spaces."""
+    """A name without what people write differently.
+
+    >>> plain("H100-SXM") == plain("h100 sxm")
+    True
+    """
     return "".join(filter(str.isalnum, name.lower()))
 
 
@@ -1232,7 +1241,11 @@ def latent_form(layers: Layers, work: Workload) -> str | None:
 
 
 def causal_pairs(seq: int, query: int, window: int) -> int:
-    """Query-key pairs of the last `query` of `seq` tokens: sum of min(row's keys, window)."""
+    """Query-key pairs of the last `query` of `seq` tokens: sum of min(row's keys, window).
+
+    >>> causal_pairs(8, 3, 0), causal_pairs(8, 3, 7)  # 6 + 7 + 8, and 6 + 7 + 7
+    (21, 20)
+    """
     context = seq - query
     growing = query if not window else min(query, max(0, window - context))
     return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
@@ -1293,7 +1306,11 @@ def held_heads(n_head: int, n_kv_head: int, work: Workload) -> tuple[int, int, i
 
 
 def ring_bytes(payload: int, ngpu: int) -> int:
-    """Bytes that each GPU sends in a ring all-reduce: every part round the ring, twice."""
+    """Bytes that each GPU sends in a ring all-reduce: every part round the ring, twice.
+
+    >>> ring_bytes(1000, 4)
+    1500
+    """
     return -(-2 * (ngpu - 1) * payload // ngpu)
 
 
@@ -1736,7 +1753,11 @@ def report_product(case: Analysis, layer: Layer, p: Product) -> list[str]:
 
 
 def prefixed(value: float, unit: str) -> str:
-    """Three significant digits with the prefix that suits them: 1.23 ms, 45.6 GB."""
+    """Three significant digits with the prefix that suits them.
+
+    >>> prefixed(0.00123456, "s"), prefixed(45.6e9, "B")
+    ('1.23 ms', '45.6 GB')
+    """
     prefixes = ("f", "p", "n", "u", "m", "", "K", "M", "G", "T", "P", "E")
     value = float(f"{value:.3g}")
     power = 0
@@ -2777,7 +2798,11 @@ def count_flag(text: str) -> int:
 
 
 def counts_flag(text: str) -> Axis:
-    """1,2,4 and 1024:8192:1024 (steps, the end included) and 1K:128K:x2 (factors)."""
+    """Lists, ranges in steps and ranges by a factor, the end included.
+
+    >>> counts_flag("1,2K"), counts_flag("1024:4096:1024"), counts_flag("1K:8K:x2")
+    ([(1,), (2048,)], [range(1024, 4097, 1024)], [[1024, 2048, 4096, 8192]])
+    """
     runs: list[Sequence[int]] = []
     for part in text.split(","):
         low, *rest = part.split(":")

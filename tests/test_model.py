@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 import json
 import math
@@ -580,6 +581,13 @@ class Properties(ScriptTest):
                 for kernel in each.kernels:
                     compute, memory, sync, overhead, total = kernel.bound
                     self.assertAlmostEqual(total, max(compute, memory) + sync + overhead)
+
+
+class Examples(ScriptTest):
+    def test_docstrings_tell_the_truth(self) -> None:
+        result = doctest.testmod(ab)
+        self.assertEqual(result.failed, 0)
+        self.assertGreater(result.attempted, 5)
 
 
 class Configs(ScriptTest):
