@@ -674,8 +674,12 @@ QWEN = {"use_sliding_window": False, "hidden_size": 4096, "num_hidden_layers": 3
 CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
     "llama": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
     "mistral": {
-        **{"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
-        **{"num_key_value_heads": 8, "sliding_window": 4096, "max_position_embeddings": 131072},
+        "hidden_size": 4096,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "sliding_window": 4096,
+        "max_position_embeddings": 131072,
     },
     "qwen2": {**QWEN, "num_attention_heads": 32, "num_key_value_heads": 32},
     "qwen2_moe": {"use_sliding_window": False},
@@ -685,8 +689,12 @@ CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
     "gemma": {"head_dim": 256},
     "gemma2": {"head_dim": 256, "sliding_window": 4096, "sliding_window_pattern": 2},
     "gemma3_text": {
-        **{"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256},
-        **{"num_hidden_layers": 26, "sliding_window": 4096, "sliding_window_pattern": 6},
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "num_hidden_layers": 26,
+        "sliding_window": 4096,
+        "sliding_window_pattern": 6,
     },
     "cohere2": {"sliding_window": 4096, "sliding_window_pattern": 4},
     "gpt_oss": {"head_dim": 64, "sliding_window": 128, "sliding_window_pattern": 2},
@@ -2676,8 +2684,10 @@ def searched(
 
 
 KERNEL_START = {
-    **{"launch_us": 8e-6, "wave_us": 1e-6},
-    **{"compute_efficiency": 0.6, "bandwidth_efficiency": 0.85},
+    "launch_us": 8e-6,
+    "wave_us": 1e-6,
+    "compute_efficiency": 0.6,
+    "bandwidth_efficiency": 0.85,
 }
 LINK_START = {"link_latency_us": 5e-6, "link_efficiency": 0.7}
 
@@ -2745,8 +2755,14 @@ def pasteable(gpu: GPU, fitted: Mapping[str, float]) -> dict[str, Any]:
     refitted = KERNEL_CONSTANTS if "launch_us" in fitted else LINK_CONSTANTS
     kept = {name: value for name, value in gpu.constants.items() if name not in refitted}
     figures: dict[str, Any] = {
-        **{"model": gpu.name, "memory": gpu.memory, "bandwidth": gpu.bandwidth},
-        **{**gpu.peaks, **gpu.links, "last_level_cache": gpu.cache, **kept, **fitted},
+        "model": gpu.name,
+        "memory": gpu.memory,
+        "bandwidth": gpu.bandwidth,
+        **gpu.peaks,
+        **gpu.links,
+        "last_level_cache": gpu.cache,
+        **kept,
+        **fitted,
     }
     section = {}
     for name, key in CONFIG_KEYS["GPU"].items():

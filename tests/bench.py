@@ -19,13 +19,18 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - start
 
 
+def tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def cold_start(runs: int = 20) -> None:
     """The default report over a bare interpreter, pair by pair."""
     bare, report = [sys.executable, "-c", "pass"], [sys.executable, str(SCRIPT)]
     pairs = [(seconds(report), seconds(bare)) for _ in range(runs)]
     ratio = statistics.median(ours / theirs for ours, theirs in pairs)
     ours, theirs = (statistics.median(column) * 1e3 for column in zip(*pairs))
-    print(f"cold start: {ratio:.2f} times `python3 -c pass` ({ours:.0f} ms over {theirs:.0f} ms)")
+    tell(f"cold start: {ratio:.2f} times `python3 -c pass` ({ours:.0f} ms over {theirs:.0f} ms)")
 
 
 def sweep_rate(cases: int = 100_000) -> None:
@@ -33,7 +38,7 @@ def sweep_rate(cases: int = 100_000) -> None:
     spent = statistics.median(
         seconds([sys.executable, str(SCRIPT), *SWEEP, f"1:{cases}"]) for _ in range(3)
     )
-    print(f"CSV sweep: {cases / spent:,.0f} cases per second")
+    tell(f"CSV sweep: {cases / spent:,.0f} cases per second")
 
 
 def peak_memory() -> None:
@@ -46,7 +51,7 @@ def peak_memory() -> None:
     for cases in (1_000, 1_000_000):
         command = [sys.executable, str(SCRIPT), *SWEEP, f"1:{cases}"]
         peak = subprocess.check_output([sys.executable, "-c", probe, *command])
-        print(f"peak memory of {cases:,} cases: {int(peak) / 1024:.1f} MiB")
+        tell(f"peak memory of {cases:,} cases: {int(peak) / 1024:.1f} MiB")
 
 
 if __name__ == "__main__":

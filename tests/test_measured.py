@@ -312,8 +312,11 @@ def synthetic(draw: random.Random, heads: list[int], seconds: Callable[..., floa
 
 class Fit(ScriptTest):
     true = {  # noqa: RUF012
-        **{"launch_us": 6.5, "wave_us": 2.25, "exponentials": 12.0},
-        **{"compute_efficiency": 0.55, "bandwidth_efficiency": 0.8},
+        "launch_us": 6.5,
+        "wave_us": 2.25,
+        "exponentials": 12.0,
+        "compute_efficiency": 0.55,
+        "bandwidth_efficiency": 0.8,
     }
 
     def seconds(self, phase: str, *shape: int) -> float:

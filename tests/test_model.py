@@ -15,8 +15,14 @@ from tests.support import ScriptTest, run
 # H100 SXM, dense peaks and both directions of its links, from NVIDIA's datasheet.
 H100 = {
     "model": "H100-SXM",
-    **{"fp32": 67, "fp16": 989.5, "bf16": 989.5, "fp8": 1979},
-    **{"memory": 80, "bandwidth": 3350, "pcie": 128, "nvlink": 900},
+    "fp32": 67,
+    "fp16": 989.5,
+    "bf16": 989.5,
+    "fp8": 1979,
+    "memory": 80,
+    "bandwidth": 3350,
+    "pcie": 128,
+    "nvlink": 900,
 }
 # Geometries from the models' own papers and config files (Llama 2: arXiv:2307.09288, Llama 3:
 # arXiv:2407.21783, GPT-3: arXiv:2005.14165 table 2.1, DeepSeek-V3: arXiv:2412.19437 section 4.2).
@@ -25,13 +31,21 @@ LLAMA_70B = {"n_layer": 80, "n_head": 64, "n_kv_head": 8, "dim_head": 128}
 LLAMA2_13B = {"n_layer": 40, "n_head": 40, "dim_head": 128}
 GPT3 = {"n_layer": 96, "n_head": 96, "dim_head": 128}
 DEEPSEEK = {
-    **{"n_layer": 61, "n_head": 128, "kv_lora_rank": 512, "qk_rope_head_dim": 64},
-    **{"qk_nope_head_dim": 128, "v_head_dim": 128},
+    "n_layer": 61,
+    "n_head": 128,
+    "kv_lora_rank": 512,
+    "qk_rope_head_dim": 64,
+    "qk_nope_head_dim": 128,
+    "v_head_dim": 128,
 }
 ONE_HEAD = {"n_layer": 1, "n_head": 1, "dim_head": 64}
 GPT_OSS = {  # arXiv:2508.10925: half of the layers see 128 keys
-    **{"n_layer": 36, "n_head": 64, "n_kv_head": 8, "dim_head": 64},
-    **{"window": 128, "n_layer_window": 18},
+    "n_layer": 36,
+    "n_head": 64,
+    "n_kv_head": 8,
+    "dim_head": 64,
+    "window": 128,
+    "n_layer_window": 18,
 }
 HYBRID = {"n_layer": 48, "n_head": 16, "n_kv_head": 2, "dim_head": 256, "n_layer_no_cache": 36}
 
@@ -258,8 +272,14 @@ class Published(ScriptTest):
 
     def test_constants_make_the_estimate(self) -> None:
         gpu = {
-            **{**H100, "launch_us": 3, "compute_efficiency": 0.5, "bandwidth_efficiency": 0.8},
-            **{"link_latency_us": 7, "link_efficiency": 0.25, "wave_us": 2, "multiprocessors": 5},
+            **H100,
+            "launch_us": 3,
+            "compute_efficiency": 0.5,
+            "bandwidth_efficiency": 0.8,
+            "link_latency_us": 7,
+            "link_efficiency": 0.25,
+            "wave_us": 2,
+            "multiprocessors": 5,
             "exponentials": 1,
         }
         flags = f"{FUSED} {HEADS} --ngpu 4 --batch 4 --seq 4097"
