@@ -56,7 +56,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, TypeVar, Union
+from typing import IO, Any, NamedTuple, NoReturn, TypeVar, Union
 
 __version__ = "1.0"
 
@@ -532,6 +532,11 @@ def source_name(path: str) -> str:
     return "standard input" if path == "-" else ascii(path)[1:-1]
 
 
+def opened(path: str, mode: str, **options: Any) -> IO[Any]:
+    """A file, or standard input, `-`, which stays open."""
+    return open(0 if path == "-" else path, mode, closefd=path != "-", **options)
+
+
 def read_json(path: str, finite: bool = True) -> Any:
     """The JSON document in a file, or on standard input, `-`.
 
@@ -556,7 +561,7 @@ def read_json(path: str, finite: bool = True) -> Any:
         return int(digits)
 
     try:
-        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+        with opened(path, "rb") as file:
             data = file.read(MAX_JSON_BYTES + 1)
         if len(data) > MAX_JSON_BYTES:
             raise InputError(f"{source}: is larger than {MAX_JSON_BYTES >> 20} MiB")
@@ -1009,11 +1014,12 @@ def layer_shape(config: Config, i: int, kind: str, window: int | None) -> Layers
         if not stated and "sliding_window" not in config:
             raise InputError("windowed layers, but no sliding_window")
         kind = "full"
+    keys = window or 0 if kind == "windowed" else 0
     hidden, n_head = aliased(config, "hidden"), aliased(config, "n_head", kind, i)
     if n_head is None:
         n_head = needed(config, "n_head")
     if config.get("kv_lora_rank") and config.get("use_mla") is not False:
-        return latent_shape(config, kind, n_head, window)
+        return latent_shape(config, kind, n_head, keys)
     dim_head = aliased(config, "dim_head", kind, i)
     if dim_head is None:
         if hidden is None or hidden % n_head:
@@ -1029,11 +1035,11 @@ def layer_shape(config: Config, i: int, kind: str, window: int | None) -> Layers
         n_kv_head=n_kv_head,
         dim_qk=dim_head,
         dim_v=aliased(config, "v_head_dim", kind) or dim_head,
-        window=window or 0 if kind == "windowed" else 0,
+        window=keys,
     )
 
 
-def latent_shape(config: Config, kind: str, n_head: int, window: int | None) -> Layers:
+def latent_shape(config: Config, kind: str, n_head: int, window: int) -> Layers:
     """Latent attention; `head_dim` says nothing here."""
     rope = counted(config, "qk_rope_head_dim")
     if config.get("qk_nope_head_dim") is None:
@@ -1041,10 +1047,8 @@ def latent_shape(config: Config, kind: str, n_head: int, window: int | None) -> 
     else:
         dim_qk = counted(config, "qk_nope_head_dim") + rope
     dim_v = aliased(config, "v_head_dim") or needed(config, "hidden") // n_head
-    keys = window or 0 if kind == "windowed" else 0
-    return Layers(
-        kind, 1, n_head, n_head, dim_qk, dim_v, keys, counted(config, "kv_lora_rank"), rope
-    )
+    rank = counted(config, "kv_lora_rank")
+    return Layers(kind, 1, n_head, n_head, dim_qk, dim_v, window, rank, rope)
 
 
 def kv_heads(config: Config, i: int, kind: str, n_head: int) -> int:
@@ -1146,6 +1150,11 @@ class Operands(NamedTuple):
     scores_sync_bytes: int
     values_sync_bytes: int
 
+    @property
+    def kv_bytes(self) -> int:
+        """What a fused kernel reads of K and V; absorbed, V is part of K."""
+        return self.k_bytes if self.latent_form == "absorbed" else self.k_bytes + self.v_bytes
+
 
 class Layer(NamedTuple):
     """One layer of a kind."""
@@ -1233,6 +1242,12 @@ def reached_rates(ideal: Rates, constants: Mapping[str, float]) -> Rates | None:
     )
 
 
+def both_rates(gpu: GPU, work: Workload) -> tuple[Rates, Rates | None]:
+    """The datasheet's, and what kernels reach of them."""
+    ideal = ideal_rates(gpu, work)
+    return ideal, reached_rates(ideal, gpu.constants)
+
+
 def latent_form(layers: Layers, work: Workload) -> str | None:
     """How latent attention computes: prefill up-projects the latents to plain K and V heads,
     decode absorbs the projections and reads the latents; in between, whichever needs fewer FLOPs
@@ -1259,6 +1274,11 @@ def causal_pairs(seq: int, query: int, window: int) -> int:
     return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
 
 
+def read_dtype(form: str | None, work: Workload) -> str:
+    """Precision of the K and V that are read: heads that were just projected are no cache."""
+    return work.dtype if form == "plain" else work.cache_dtype
+
+
 def operands(layers: Layers, work: Workload) -> Operands:
     """The shapes, FLOPs and bytes of one layer (README, "The cost model")."""
     n, seq, batch, query, phase, dtype, _, fused, split, _ = work
@@ -1266,16 +1286,14 @@ def operands(layers: Layers, work: Workload) -> Operands:
     kv_heads, d_qk, d_v = layers.n_kv_head, layers.dim_qk, layers.dim_v
     if form == "absorbed":
         kv_heads, d_qk, d_v = 1, layers.row_elements, layers.kv_lora_rank
-    bits = PRECISION_BITS[dtype]
-    # Heads that were just projected are no cache.
-    kv_bits = bits if form == "plain" else PRECISION_BITS[work.cache_dtype]
+    kept = read_dtype(form, work)
     keys = min(seq, layers.window + query - 1) if layers.window else seq
     rows = keys - 1 if phase == "decode" else keys
     pairs = causal_pairs(seq, query, layers.window) if fused else query * keys
     heads = batch * layers.n_head
     kv_rows = batch * kv_heads * rows
-    s_bytes = -(-heads * query * keys * bits // 8)
-    a_bytes = -(-heads * query * d_v * bits // 8)
+    s_bytes = stored_bytes(heads * query * keys, dtype)
+    a_bytes = stored_bytes(heads * query * d_v, dtype)
     scores_sync = values_sync = 0
     if n > 1 and split == "head":
         # One ring all-reduce of the output, after which heads are as wide as the model has them.
@@ -1294,9 +1312,9 @@ def operands(layers: Layers, work: Workload) -> Operands:
         pairs,
         heads * pairs * (2 * d_qk - 1),
         heads * d_v * (2 * pairs - query),
-        -(-heads * query * d_qk * bits // 8),
-        -(-kv_rows * d_qk * kv_bits // 8),
-        -(-kv_rows * d_v * kv_bits // 8),
+        stored_bytes(heads * query * d_qk, dtype),
+        stored_bytes(kv_rows * d_qk, kept),
+        stored_bytes(kv_rows * d_v, kept),
         s_bytes,
         a_bytes,
         scores_sync,
@@ -1361,8 +1379,7 @@ def analyse_layer(layers: Layers, work: Workload, ideal: Rates, reached: Rates |
     part = held(layers, ops, work, reached.multiprocessors if reached else 1)
     if work.fused:
         flops = ops.scores_flops + ops.values_flops
-        kv_bytes = k if ops.latent_form == "absorbed" else k + v  # absorbed: V is part of K
-        fused = Kernel(flops, exponentials, kv_bytes, q + a, ops.values_sync_bytes)
+        fused = Kernel(flops, exponentials, ops.kv_bytes, q + a, ops.values_sync_bytes)
         whole = kernel_cost(fused, part, ideal, reached)
         return Layer(layers, ops, (whole,), whole)
     kernels = (
@@ -1589,12 +1606,7 @@ def analyse(
     """The whole answer for one case; InputError for one that cannot be."""
     memo = memo or Memo()
     ngpu, seq, batch, query, phase, *how = work
-
-    def both_rates() -> tuple[Rates, Rates | None]:
-        ideal = ideal_rates(gpu, work)
-        return ideal, reached_rates(ideal, gpu.constants)
-
-    ideal, reached = memo.get((ngpu > 1, *how), both_rates)
+    ideal, reached = memo.get((ngpu > 1, *how), lambda: both_rates(gpu, work))
     if query > seq:
         raise InputError(f"--query {query} must be at most --seq {seq}")
     layers, whole = all_layers(model, work, ideal, reached)
@@ -1673,9 +1685,7 @@ def what_would_help(case: Analysis) -> list[Change]:
     found = []
     for name, flag, model, work in changes(case):
         with contextlib.suppress(InputError):  # twice the GPUs of a GPU that has no such link
-            ideal = ideal_rates(case.gpu, work)
-            reached = reached_rates(ideal, case.gpu.constants)
-            total_s = all_layers(model, work, ideal, reached)[1].terms.total_s
+            total_s = all_layers(model, work, *both_rates(case.gpu, work))[1].terms.total_s
             gain = before / (total_s / (work.batch * work.query))
             fits = analyse_memory(case.gpu, model, work).fits
             if fits > case.memory.fits or (gain >= 1.01 and fits == case.memory.fits):
@@ -1727,7 +1737,7 @@ def report_product(case: Analysis, layer: Layer, p: Product) -> list[str]:
     work = case.work
     batch = f"{work.batch} x " if work.batch > 1 else ""
     heads, ops = f"{batch}{layer.shape.n_head}", layer.operands
-    kept = work.dtype if ops.latent_form == "plain" else work.cache_dtype
+    kept = read_dtype(ops.latent_form, work)
     label, cache_label = work.dtype.upper(), kept.upper()
     element, cache_element = (f"{PRECISION_BITS[name] / 8:g}" for name in (work.dtype, kept))
     rows, inner, columns = p.shape
@@ -1914,7 +1924,7 @@ def summary(case: Analysis) -> str:
     lines += [
         f"figures: GPU from {case.gpu.source}, model from {case.model.source}",
         "",
-        f"{verdict(case)}",
+        verdict(case),
         *bars(case.whole),
         "",
         *cost_table(case),
@@ -1943,16 +1953,26 @@ JSON_NAMES = {
 }
 
 
+def work_record(work: Workload) -> dict[str, Any]:
+    return work._replace(kv_dtype=work.cache_dtype)._asdict()
+
+
+def case_record(outcome: Outcome) -> dict[str, Any]:
+    """Which case it is; what follows is its analysis, or why there is none."""
+    names = {"gpu": outcome.gpu.name, "model": outcome.model.name or None}
+    return {"schema": 1, **names, **work_record(outcome.work)}
+
+
 def input_record(case: Analysis) -> dict[str, Any]:
     """Every input with its value in base units and where it came from."""
 
     def of(value: object, source: str) -> dict[str, object]:
         return {"value": value, "from": source}
 
-    gpu, model, work = case.gpu, case.model, case.work
+    gpu, model = case.gpu, case.model
     flags = {
         name: of(value, "flag" if name in case.given else "default")
-        for name, value in work._replace(kv_dtype=work.cache_dtype)._asdict().items()
+        for name, value in work_record(case.work).items()
     }
     figures = {
         "name": gpu.name,
@@ -1984,10 +2004,7 @@ def cost_record(cost: Cost) -> dict[str, Any]:
 def record(case: Analysis) -> dict[str, Any]:
     """The whole analysis as plain data, in base units."""
     return {
-        "schema": 1,
-        "gpu": case.gpu.name,
-        "model": case.model.name or None,
-        **case.work._replace(kv_dtype=case.work.cache_dtype)._asdict(),
+        **case_record(case),
         "verdict": case.whole.terms.limit,
         "ridge_flop_per_byte": case.ridge,
         "memory": case.memory._asdict(),
@@ -2130,9 +2147,8 @@ NO_TERMS = (None,) * len(Terms._fields)
 
 
 def cost_cells(cost: Cost) -> tuple[Any, ...]:
-    terms = cost.estimate or cost.bound
-    intensity = cost.gpu_flops / cost.gpu_bytes
-    return (*cost[:6], intensity, *cost.bound, *(cost.estimate or NO_TERMS), terms.limit)
+    estimate = cost.estimate or NO_TERMS
+    return (*cost[:6], cost.intensity, *cost.bound, *estimate, cost.terms.limit)
 
 
 def csv_columns(sweep: Sweep) -> list[str]:
@@ -2213,9 +2229,7 @@ def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         if isinstance(outcome, Analysis):
             found = record(outcome)
         else:
-            work = outcome.work._replace(kv_dtype=outcome.work.cache_dtype)._asdict()
-            names = {"gpu": outcome.gpu.name, "model": outcome.model.name or None}
-            found = {"schema": 1, **names, **work, "error": outcome.reason}
+            found = {**case_record(outcome), "error": outcome.reason}
         yield json.dumps(found, indent=indent, allow_nan=False) + "\n"
 
 
@@ -2265,8 +2279,12 @@ def svg_line(points: Sequence[tuple[float, float]], style: str) -> str:
     return f'<polyline points="{path}" fill="none" {style}/>'
 
 
+def colour_of(series: int) -> str:
+    return COLOURS[series % len(COLOURS)]
+
+
 def svg_marker(x: float, y: float, series: int) -> str:
-    colour = COLOURS[series % len(COLOURS)]
+    colour = colour_of(series)
     corners = {
         "square": [(-4, -4), (4, -4), (4, 4), (-4, 4)],
         "triangle": [(0, -5), (5, 4), (-5, 4)],
@@ -2327,7 +2345,8 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         others = [f"{axis_value(case, name)}" for name in sweep.varying if name != axis]
         series.setdefault(" ".join(others), []).append(case)
     two = sweep.varying == [axis] and len(cases) > 1
-    listed = 20 * min(len(series), MOST_LISTED) + 36 * min(len(roofs_of(series)), MOST_LISTED)
+    roofs = roofs_of(series)
+    listed = 20 * min(len(series), MOST_LISTED) + 36 * min(len(roofs), MOST_LISTED)
     height = 960 if two else max(560, 130 + listed)
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="1000" height="{height}"'
@@ -2338,7 +2357,7 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     heading = title(cases[0]) if len(cases) == 1 else constants_text(sweep, cases[0])
     for i, line in enumerate(wrapped(heading, 120)):
         yield svg_text(20, 24 + 16 * i, line, 'font-size="13" font-weight="bold"') + "\n"
-    yield from (f"{part}\n" for part in roofline(series, axis))
+    yield from (f"{part}\n" for part in roofline(series, roofs, axis))
     if two:
         yield from (f"{part}\n" for part in times_by_term(cases, axis))
     yield "</svg>\n"
@@ -2370,15 +2389,17 @@ def roofs_of(series: Mapping[str, Sequence[Analysis]]) -> list[Roof]:
     for i, cases in enumerate(series.values()):
         for case in cases:
             name = f"{case.gpu.name} {case.work.dtype}"
-            colour, peak = COLOURS[i % len(COLOURS)], case.gpu.peaks[case.work.dtype]
-            found.setdefault(name, Roof(name, colour, case.gpu.bandwidth, peak))
+            peak = case.gpu.peaks[case.work.dtype]
+            found.setdefault(name, Roof(name, colour_of(i), case.gpu.bandwidth, peak))
     roofs = list(found.values())
     return roofs if len(roofs) > 1 else [roofs[0]._replace(colour="#555")]
 
 
-def roofline(series: Mapping[str, Sequence[Analysis]], axis: str) -> Iterator[str]:
+def roofline(
+    series: Mapping[str, Sequence[Analysis]], roofs: Sequence[Roof], axis: str
+) -> Iterator[str]:
     """Attained FLOP/s over arithmetic intensity, under the roof of each GPU and precision."""
-    cases, roofs = [case for each in series.values() for case in each], roofs_of(series)
+    cases = [case for each in series.values() for case in each]
     x_span = decades(
         [*(roof.peak / roof.bandwidth for roof in roofs), *(each.whole.intensity for each in cases)]
     )
@@ -2395,8 +2416,7 @@ def roofline(series: Mapping[str, Sequence[Analysis]], axis: str) -> Iterator[st
     for i, each in enumerate(series.values()):
         points = [(plot.x(case.whole.intensity), plot.y(attained(case))) for case in each]
         if len(points) > 1:
-            colour = COLOURS[i % len(COLOURS)]
-            yield svg_line(points, f'stroke="{colour}" stroke-opacity="0.5"')
+            yield svg_line(points, f'stroke="{colour_of(i)}" stroke-opacity="0.5"')
         yield from (svg_marker(x, y, i) for x, y in points)
         yield from point_labels(each, points, axis, labels)
     named = [(i, name) for i, name in enumerate(series) if name]
@@ -2440,8 +2460,7 @@ def times_by_term(cases: Sequence[Analysis], axis: str) -> Iterator[str]:
     for n, i in enumerate(shown):
         points = [(plot.x(x), plot.y(each[i])) for x, each in zip(values, terms) if each[i]]
         dash = 'stroke-dasharray="6 4"' if names[i] == "total" else ""
-        colour = COLOURS[n % len(COLOURS)]
-        yield svg_line(points, f'stroke="{colour}" stroke-width="2" {dash}')
+        yield svg_line(points, f'stroke="{colour_of(n)}" stroke-width="2" {dash}')
         yield from (svg_marker(x, y, n) for x, y in points if len(points) <= 60)
     yield from svg_legend(750, 590, [(n, names[i]) for n, i in enumerate(shown)])
 
@@ -2498,7 +2517,7 @@ def read_measured(path: str, gpu_for: Callable[[str], GPU | None]) -> list[Measu
 
     source = source_name(path)
     try:
-        with open(0 if path == "-" else path, encoding="utf-8-sig", newline="") as file:
+        with opened(path, "r", encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
             columns = set(reader.fieldnames or ())
             latent = "kv_lora_rank" in columns
@@ -2562,11 +2581,10 @@ def kernel_row(line: int, row: Mapping[str, str | None], gpu: GPU) -> Measured:
         layers = Layers("full", 1, n_head, n_kv_head, dim_head, dim_head, window)
     query = 1 if phase == "decode" else seq
     work = Workload(1, seq, batch, query, phase, dtype, kv_dtype, fused=True)
-    ops = operands(layers, work)
-    read = ops.k_bytes if ops.latent_form == "absorbed" else ops.k_bytes + ops.v_bytes
     heads = f"{n_head}/{layers.n_kv_head} x {layers.dim_qk}"
     shape = f"{phase} {batch} x {seq}, {heads}, window {window}, {kv_dtype}"
-    us, resident = latency(row), gpu.cache is None or read > gpu.cache
+    us = latency(row)
+    resident = gpu.cache is None or operands(layers, work).kv_bytes > gpu.cache
     kernel = (layers, work)
     return Measured(line, gpu, phase, us, shape, us / 1e6, resident, kernel, (0, 0))
 
@@ -2597,11 +2615,9 @@ def features(row: Measured, link: str | None) -> Features:
     plain = ideal._replace(wave_s=1.0, multiprocessors=multiprocessors)
     counting = plain._replace(compute=math.inf, exponential_s=1 / multiprocessors)
     whole = analyse_layer(layers, work, ideal, plain).whole
-    counted_terms = analyse_layer(layers, work, ideal, counting).whole.terms
-    terms = whole.terms
-    exponentials = counted_terms.compute_s
-    parts = (terms.compute_s, exponentials, terms.memory_s, terms.overhead_s, 0.0)
-    return Features(whole.bound.total_s, *parts)
+    exponentials = analyse_layer(layers, work, ideal, counting).whole.terms.compute_s
+    compute_s, memory_s, _, waves, _ = whole.terms
+    return Features(whole.bound.total_s, compute_s, exponentials, memory_s, waves, 0.0)
 
 
 KERNEL_CONSTANTS = (
@@ -2723,20 +2739,22 @@ def accuracy(rows: Sequence[tuple[Measured, Features]], constants: Mapping[str, 
     return "\n".join(lines) + "\n"
 
 
-def held_against(path: str, gpus: Sequence[GPU], flags: Mapping[str, Any]) -> Iterator[str]:
+def held_against(
+    gpus: Sequence[GPU], flags: Mapping[str, Any], given: Collection[str]
+) -> Iterator[str]:
     """The report of --measured: every GPU of the file by itself, and with --fit its constants."""
-    link = flags["link"][0][0] if "link" in flags["given"] else None
+    link = flags["link"][0][0] if "link" in given else None
     named = {gpu.name: gpu for gpu in gpus}
     cache: dict[str, GPU | None] = {}
 
     def gpu_for(name: str) -> GPU | None:
         if name not in cache:
-            others = find_gpu if flags["gpu"] == [[None]] else named.get
+            others = named.get if "gpu" in given else find_gpu
             cache[name] = named.get(name or gpus[0].name) or others(name)
         return cache[name]
 
     by_gpu: dict[str, list[tuple[Measured, Features]]] = {}
-    for row in read_measured(path, gpu_for):
+    for row in read_measured(flags["measured"], gpu_for):
         by_gpu.setdefault(row.gpu.name, []).append((row, features(row, link)))
     for name, rows in by_gpu.items():
         gpu = rows[0][0].gpu
@@ -3085,7 +3103,7 @@ def answer(argv: Sequence[str] | None) -> Iterator[str]:
         stray = given - {"measured", "fit", "gpu", "link", "config"}
         if stray:
             raise InputError(f"--{dashed(min(stray))} has no meaning beside --measured")
-        yield from held_against(flags["measured"], subjects(flags)[0], {**flags, "given": given})
+        yield from held_against(subjects(flags)[0], flags, given)
         return
     if flags["fit"]:
         raise InputError("--fit needs --measured FILE")
