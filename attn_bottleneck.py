@@ -50,6 +50,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import itertools
 import json
 import math
@@ -321,7 +322,8 @@ MODEL_COLUMNS = (
 )
 
 
-def catalogue(table: str, columns: Sequence[str]) -> dict[str, dict[str, Any]]:
+@functools.cache
+def catalogue(table: str, columns: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
     """The rows of a table by name, as the sections of a config."""
     rows = {}
     for line in table.splitlines()[1:]:
