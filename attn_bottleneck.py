@@ -51,9 +51,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import io
 import itertools
 import json
 import math
+import operator
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -65,22 +67,30 @@ PROGRAM = "attn_bottleneck.py"
 
 # ---------------------------------------------------------------- units and precisions
 
-PRECISION_BITS = {"fp32": 32, "tf32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "int8": 8, "fp4": 4}
 
-# One precision down: the first of these that a GPU has. Half the cache: the first half as wide.
-LOWER_PRECISIONS = {
-    "fp32": ("tf32", "fp16", "bf16"),
-    "tf32": ("fp16", "bf16"),
-    "fp16": ("fp8", "int8"),
-    "bf16": ("fp8", "int8"),
-    "fp8": ("fp4",),
-    "int8": ("fp4",),
-    "fp4": (),
+class Precision(NamedTuple):
+    """A number format: its width, whether GPUs compute in it, and what to try below it."""
+
+    bits: int
+    computes: bool = True  # else it only stores weights and caches
+    lower: tuple[str, ...] = ()  # the next ones down; for a GPU, the first that it has
+
+
+PRECISIONS = {
+    "fp32": Precision(32, lower=("tf32", "fp16", "bf16")),
+    "tf32": Precision(32, lower=("fp16", "bf16")),
+    "fp16": Precision(16, lower=("fp8", "int8")),
+    "bf16": Precision(16, lower=("fp8", "int8")),
+    "fp8": Precision(8, lower=("fp4",)),
+    "int8": Precision(8, lower=("int4", "fp4")),
+    "fp4": Precision(4),
+    "int4": Precision(4, computes=False),
 }
+COMPUTING = [name for name, precision in PRECISIONS.items() if precision.computes]
 
 BYTE_UNITS = {"GB": 10**9, "MB": 10**6, "KB": 10**3}
 
-SPLITS = {"seq": "keys split", "head": "heads split"}
+SPLITS = {"seq": "keys split", "head": "heads split", "batch": "sequences split"}
 LINKS = {"pcie": "PCIe", "nvlink": "NVLink"}
 
 # Ranges of what is accepted. Their products stay far below the largest float (1.8e308), so that
@@ -89,12 +99,19 @@ MAX_COUNT = 10**18
 MIN_FIGURE, MAX_FIGURE = 1e-9, 1e15
 
 
+def bits(precision: str) -> int:
+    return PRECISIONS[precision].bits
+
+
 def stored_bytes(elements: int, precision: str) -> int:
     """Bytes that `elements` take in `precision`; half a byte left over counts as one."""
-    return -(-elements * PRECISION_BITS[precision] // 8)
+    return -(-elements * bits(precision) // 8)
 
 
 # --------------------------------------------------------------------- hardware and models
+
+
+Constants = Mapping[str, float]  # what kernels and links reach, by the key's name in base units
 
 
 class GPU(NamedTuple):
@@ -105,9 +122,16 @@ class GPU(NamedTuple):
     memory: float  # bytes
     bandwidth: float  # bytes/s
     links: Mapping[str, float]  # link -> bytes/s, both directions together
+    nvlink_gpus: int | None  # that the scale-up link joins; None: no limit is known
     cache: float | None  # bytes of the last level; None: unknown
-    constants: Mapping[str, float]  # what real kernels reach, by the config's key
-    source: str  # where these figures come from
+    constants: Constants  # what real kernels reach
+    figures: Mapping[str, Any]  # all of these as the config names them
+    source: str  # where they come from
+
+    def has_estimate(self, ngpu: int) -> bool:
+        """Whether every constant is known that an estimate over so many GPUs needs."""
+        needed = KERNEL_CONSTANTS if ngpu == 1 else (*KERNEL_CONSTANTS, *LINK_CONSTANTS)
+        return all(name in self.constants for name in needed)
 
 
 class Layers(NamedTuple):
@@ -137,10 +161,12 @@ class Layers(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """How many there are, and how many one token uses."""
+    """How many there are, and how many of them one token uses."""
 
     total: float
     active: float
+    routed: float = 0.0  # in experts that tokens choose among
+    chosen: float = 1.0  # the part of these that one token uses
 
 
 class Model(NamedTuple):
@@ -150,9 +176,16 @@ class Model(NamedTuple):
     n_layer: int  # all layers, those without a growing KV cache included
     layers: tuple[Layers, ...]  # those with attention, by kind
     params: Parameters | None  # None: unknown
-    inputs: Mapping[str, tuple[Any, str]]  # what describes it, and where each came from
+    hidden_size: int | None  # None: unknown
+    figures: Mapping[str, Any]  # all of these as the config names them
     source: str
+    weight_dtype: str | None = None  # that it is published in, where that is narrow
     note: str = ""  # what the figures leave out
+
+    @property
+    def hidden(self) -> int:
+        """Width of what a layer's output is projected to; unknown, that of the output itself."""
+        return self.hidden_size or self.layers[0].n_head * self.layers[0].dim_v
 
 
 class Workload(NamedTuple):
@@ -164,14 +197,11 @@ class Workload(NamedTuple):
     query: int  # new tokens per sequence
     phase: str  # "decode" (one new row, still on chip), "prefill" (all rows new) or "extend"
     dtype: str
-    kv_dtype: str | None = None  # None: as dtype
-    fused: bool = False
-    split: str = "seq"
-    link: str = "pcie"
-
-    @property
-    def cache_dtype(self) -> str:
-        return self.kv_dtype or self.dtype
+    kv_dtype: str
+    weight_dtype: str
+    fused: bool
+    split: str
+    link: str
 
 
 # The user's own figures; config.json holds the same, and a test keeps the two equal.
@@ -193,77 +223,73 @@ DEFAULT_CONFIG: dict[str, dict[str, Any]] = {
 # directions together, cache the last level in MiB. NVIDIA's, AMD's, Intel's and Google's datasheets
 # and product pages, each figure held against a second source; notes where the two disagree.
 GPUS = """\
-name                      fp32  tf32   fp16   bf16    fp8   int8     fp4 memory bandwidth pcie nvlink cache  note
-A100                      19.5     -    312      -      -      -       -     80      1935   64      -     -  the user's own row
-A100-80GB-PCIe            19.5   156    312    312      -    624       -     80      1935   64    600    40  NVLink in bridged pairs only
-A100-80GB-SXM             19.5   156    312    312      -    624       -     80      2039   64    600    40
-A100-40GB-PCIe            19.5   156    312    312      -    624       -     40      1555   64    600    40  NVLink in bridged pairs only
-A100-40GB-SXM             19.5   156    312    312      -    624       -     40      1555   64    600    40
-H100-SXM                    67 494.5  989.5  989.5   1979   1979       -     80      3350  128    900    50
-H100-PCIe                   51   378  756.5  756.5   1513   1513       -     80      2000  128    600    50  NVLink in bridged pairs only; 2,039 GB/s by clock and bus
-H100-NVL                    60 417.5  835.5  835.5 1670.5 1670.5       -     94      3938  128    600    50  one card: brochures print the pair; NVLink in bridged pairs only
-H200-SXM                    67 494.5  989.5  989.5   1979   1979       -    141      4800  128    900    50
-H200-NVL                    60 417.5  835.5  835.5 1670.5 1670.5       -    141      4800  128    900    50  NVLink in bridged groups of 2 or 4
-H20                         44    74    148    148    296    296       -     96      4000  128    900    60  no datasheet: all secondary; bandwidth also given as 4,096
-H800-SXM                    67 494.5  989.5  989.5   1979   1979       -     80      3350  128    400    50  no datasheet: compute taken as H100-SXM, links as 400 GB/s
-B200-SXM                    75  1125   2250   2250   4500   4500    9000    180      8000  128   1800   126  bandwidth disputed, 8,000 or 7,700; memory 180 or 192
-B300-SXM                    75  1125   2250   2250   4500  153.5   13500    270      8000  256   1800     -  bandwidth disputed, 8,000 or 7,700; memory 270 or 288; L2 unpublished
-GB200                       80  1250   2500   2500   5000   5000   10000    186      8000  128   1800   126  half a superchip; memory 186 or 192
-GB300                       80  1250   2500   2500   5000    165   15000    279      8000  256   1800     -  half a superchip; memory 279 or 288; L2 unpublished
-V100-SXM2-32GB            15.7     -    125      -      -      -       -     32       900   32    300     6
-P100-SXM2-16GB            10.6     -   21.2      -      -      -       -     16       732   32    160     4  no tensor cores
-T4                         8.1     -     65      -      -    130       -     16       320   32      -     4  bandwidth disputed, 320 or 300
-L4                        30.3    60    121    121  242.5  242.5       -     24       300   64      -    48  datasheet prints sparse figures
-L40S                      91.6   183 362.05 362.05    733    733       -     48       864   64      -    96  L2 also given as 48
-L40                       90.5  90.5 181.05 181.05    362    362       -     48       864   64      -    96
-A10                       31.2  62.5    125    125      -    250       -     24       600   64      -     6  not the A10G
-A30                       10.3  82.5    165    165      -    330       -     24       933   64    200    24  NVLink in bridged pairs only
-A40                       37.4  74.8  149.7  149.7      -  299.3       -     48       696   64  112.5     6  NVLink in bridged pairs only
-RTX-A6000                 38.7  77.4  154.8  154.8      -  309.7       -     48       768   64  112.5     6  NVLink in bridged pairs only
-RTX-6000-Ada              91.1 182.1  364.2  364.2  728.5  728.5       -     48       960   64      -    96  full-rate FP32 accumulation assumed
-RTX-PRO-6000-Server        120   234    468    468    936    936    1872     96      1597  128      -   128  bandwidth disputed, 1,597 or 1,792; FP16 from TF32
-RTX-PRO-6000-Workstation   126 251.9  503.8  503.8 1007.6 1007.6  2015.2     96      1792  128      -   128  TF32, FP8, INT8 by fixed ratios
-RTX-3090                  35.6  35.6   71.2   71.2      -  284.6       -     24       936   64  112.5     6  FP32 accumulation; NVLink in bridged pairs only
-RTX-4090                  82.6  82.6  165.2  165.2  330.3  660.6       -     24      1008   64      -    72  FP32 accumulation
-RTX-5090                 104.8 104.8  209.5  209.5    419    838    1676     32      1792  128      -    96  FP32 accumulation
-MI210                     22.6     -    181    181      -    181       -     64      1638   64    300     8  bandwidth marketed as 1,600
-MI250X                    47.9     -    383    383      -    383       -    128      3277   64    800    16  two dies that software sees as two GPUs; bandwidth marketed as 3,200
-MI300X                   163.4 653.7 1307.4 1307.4 2614.9 2614.9       -    192      5300  128    896   256  link to all 7 peers, 128 to one; TF32 also 490; cache: Infinity Cache
-MI325X                   163.4 653.7 1307.4 1307.4 2614.9 2614.9       -    256      6000  128    896   256  link to all 7 peers, 128 to one; cache: Infinity Cache
-MI350X                   144.2     - 2306.9 2306.9 4613.7 4613.7  9227.5    288      8000  128   1071   256  link to all 7 peers, 153 to one; cache: Infinity Cache
-MI355X                   157.3     - 2516.6 2516.6 5033.2 5033.2 10066.3    288      8000  128   1071   256  link to all 7 peers, 153 to one; cache: Infinity Cache
-Gaudi2                       -     -      -    432    865      -       -     96      2460   64    600    48  cache: software-managed SRAM
-Gaudi3                       -     -      -   1835   1835      -       -    128      3670  128   1200    96  peak disputed, 1,835 or 1,678 at the shipped clock; cache: SRAM
-Max-1550                  52.4   419    839    839      -   1678       -    128      3277  128      -   408  two stacks; link direction unstated
-Arc-Pro-B60              12.28     -   98.3   98.3      -    197       -     24       456   64      -     -  cache disputed
-TPU-v4                       -     -      -    275      -    275       -     32      1200   32    600     -  link: 6 neighbours, 100 each
-TPU-v5e                      -     -      -    197      -    394       -     16       819    -    400     -  link: 4 neighbours, 100 each; host link unpublished
-TPU-v5p                      -     -      -    459    459    918       -     95      2765    -   1200     -  link: 6 neighbours, 200 each; host link unpublished
-TPU-v6e                      -     -      -    918    918   1836       -     32      1638    -    800     -  link: 4 neighbours, 200 each; host link unpublished
-TPU-v7                       -     -      -   2307   4614      -       -    192      7380    -   1200     -  link: 6 neighbours, 200 each; host link unpublished
-M2-Ultra                     -     -      -      -      -      -       -    192       800    -      -     -  Apple publishes no FLOP/s
-M3-Max                       -     -      -      -      -      -       -    128       400    -      -     -  Apple publishes no FLOP/s; 40-core GPU
-M4-Max                       -     -      -      -      -      -       -    128       546    -      -     -  Apple publishes no FLOP/s; 40-core GPU
-"""  # noqa: E501
+model                     fp32  tf32   fp16   bf16    fp8   int8     fp4 memory bandwidth pcie nvlink nvlink_gpus last_level_cache  note
+A100                      19.5     -    312      -      -      -       -     80      1935   64      -           -                -  the user's own row
+A100-80GB-PCIe            19.5   156    312    312      -    624       -     80      1935   64    600           2               40  NVLink in bridged pairs only
+A100-80GB-SXM             19.5   156    312    312      -    624       -     80      2039   64    600           8               40
+A100-40GB-PCIe            19.5   156    312    312      -    624       -     40      1555   64    600           2               40  NVLink in bridged pairs only
+A100-40GB-SXM             19.5   156    312    312      -    624       -     40      1555   64    600           8               40
+H100-SXM                    67 494.5  989.5  989.5   1979   1979       -     80      3350  128    900           8               50
+H100-PCIe                   51   378  756.5  756.5   1513   1513       -     80      2000  128    600           2               50  NVLink in bridged pairs only; 2,039 GB/s by clock and bus
+H100-NVL                    60 417.5  835.5  835.5 1670.5 1670.5       -     94      3938  128    600           2               50  one card: brochures print the pair; NVLink in bridged pairs only
+H200-SXM                    67 494.5  989.5  989.5   1979   1979       -    141      4800  128    900           8               50
+H200-NVL                    60 417.5  835.5  835.5 1670.5 1670.5       -    141      4800  128    900           4               50  NVLink in bridged groups of 2 or 4
+H20                         44    74    148    148    296    296       -     96      4000  128    900           8               60  no datasheet: all secondary; bandwidth also given as 4,096
+H800-SXM                    67 494.5  989.5  989.5   1979   1979       -     80      3350  128    400           8               50  no datasheet: compute taken as H100-SXM, links as 400 GB/s
+B200-SXM                    75  1125   2250   2250   4500   4500    9000    180      8000  128   1800           8              126  bandwidth disputed, 8,000 or 7,700; memory 180 or 192
+B300-SXM                    75  1125   2250   2250   4500  153.5   13500    270      8000  256   1800           8                -  bandwidth disputed, 8,000 or 7,700; memory 270 or 288; L2 unpublished
+GB200                       80  1250   2500   2500   5000   5000   10000    186      8000  128   1800          72              126  half a superchip; memory 186 or 192
+GB300                       80  1250   2500   2500   5000    165   15000    279      8000  256   1800          72                -  half a superchip; memory 279 or 288; L2 unpublished
+V100-SXM2-32GB            15.7     -    125      -      -      -       -     32       900   32    300           8                6
+P100-SXM2-16GB            10.6     -   21.2      -      -      -       -     16       732   32    160           8                4  no tensor cores
+T4                         8.1     -     65      -      -    130       -     16       320   32      -           -                4  bandwidth disputed, 320 or 300
+L4                        30.3    60    121    121  242.5  242.5       -     24       300   64      -           -               48  datasheet prints sparse figures
+L40S                      91.6   183 362.05 362.05    733    733       -     48       864   64      -           -               96  L2 also given as 48
+L40                       90.5  90.5 181.05 181.05    362    362       -     48       864   64      -           -               96
+A10                       31.2  62.5    125    125      -    250       -     24       600   64      -           -                6  not the A10G
+A30                       10.3  82.5    165    165      -    330       -     24       933   64    200           2               24  NVLink in bridged pairs only
+A40                       37.4  74.8  149.7  149.7      -  299.3       -     48       696   64  112.5           2                6  NVLink in bridged pairs only
+RTX-A6000                 38.7  77.4  154.8  154.8      -  309.7       -     48       768   64  112.5           2                6  NVLink in bridged pairs only
+RTX-6000-Ada              91.1 182.1  364.2  364.2  728.5  728.5       -     48       960   64      -           -               96  full-rate FP32 accumulation assumed
+RTX-PRO-6000-Server        120   234    468    468    936    936    1872     96      1597  128      -           -              128  bandwidth disputed, 1,597 or 1,792; FP16 from TF32
+RTX-PRO-6000-Workstation   126 251.9  503.8  503.8 1007.6 1007.6  2015.2     96      1792  128      -           -              128  TF32, FP8, INT8 by fixed ratios
+RTX-3090                  35.6  35.6   71.2   71.2      -  284.6       -     24       936   64  112.5           2                6  FP32 accumulation; NVLink in bridged pairs only
+RTX-4090                  82.6  82.6  165.2  165.2  330.3  660.6       -     24      1008   64      -           -               72  FP32 accumulation
+RTX-5090                 104.8 104.8  209.5  209.5    419    838    1676     32      1792  128      -           -               96  FP32 accumulation
+MI210                     22.6     -    181    181      -    181       -     64      1638   64    300           4                8  bandwidth marketed as 1,600
+MI250X                    47.9     -    383    383      -    383       -    128      3277   64    800           8               16  two dies that software sees as two GPUs; bandwidth marketed as 3,200
+MI300X                   163.4 653.7 1307.4 1307.4 2614.9 2614.9       -    192      5300  128    896           8              256  link to all 7 peers, 128 to one; TF32 also 490; cache: Infinity Cache
+MI325X                   163.4 653.7 1307.4 1307.4 2614.9 2614.9       -    256      6000  128    896           8              256  link to all 7 peers, 128 to one; cache: Infinity Cache
+MI350X                   144.2     - 2306.9 2306.9 4613.7 4613.7  9227.5    288      8000  128   1071           8              256  link to all 7 peers, 153 to one; cache: Infinity Cache
+MI355X                   157.3     - 2516.6 2516.6 5033.2 5033.2 10066.3    288      8000  128   1071           8              256  link to all 7 peers, 153 to one; cache: Infinity Cache
+Gaudi2                       -     -      -    432    865      -       -     96      2460   64    525           8               48  cache: software-managed SRAM
+Gaudi3                       -     -      -   1835   1835      -       -    128      3670  128   1050           8               96  peak disputed, 1,835 or 1,678 at the shipped clock; cache: SRAM
+Max-1550                  52.4   419    839    839      -   1678       -    128      3277  128      -           -              408  two stacks; link direction unstated
+Arc-Pro-B60              12.28     -   98.3   98.3      -    197       -     24       456   64      -           -                -  cache disputed
+TPU-v4                       -     -      -    275      -    275       -     32      1200   32    600        4096                -  link: 6 neighbours, 100 each
+TPU-v5e                      -     -      -    197      -    394       -     16       819    -    400         256                -  link: 4 neighbours, 100 each; host link unpublished
+TPU-v5p                      -     -      -    459    459    918       -     95      2765    -   1200        8960                -  link: 6 neighbours, 200 each; host link unpublished
+TPU-v6e                      -     -      -    918    918   1836       -     32      1638    -    800         256                -  link: 4 neighbours, 200 each; host link unpublished
+TPU-v7                       -     -      -   2307   4614      -       -    192      7380    -   1200        9216                -  link: 6 neighbours, 200 each; host link unpublished
+M2-Ultra                     -     -      -      -      -      -       -    192       800    -      -           -                -  Apple publishes no FLOP/s
+M3-Max                       -     -      -      -      -      -       -    128       400    -      -           -                -  Apple publishes no FLOP/s; 40-core GPU
+M4-Max                       -     -      -      -      -      -       -    128       546    -      -           -                -  Apple publishes no FLOP/s; 40-core GPU
+"""
 GPU_UNITS = """\
 Dense TFLOP/s; memory in GB; bandwidth, and pcie and nvlink in both directions together, in GB/s;
 the last-level cache in MiB; - is unpublished or none. nvlink is the scale-up link of any vendor.
 
 """
-GPU_COLUMNS = (
-    *("model", *PRECISION_BITS),
-    *("memory", "bandwidth", "pcie", "nvlink", "last_level_cache"),
-)
 
 # What measured kernels reach, fitted on half of the rows of each architecture and held against the
 # others (README, "Held against silicon"): us, 1e9/s of a multiprocessor, parts of the peaks.
 # Blackwell Ultra (B300, GB300) computes twice the exponentials of Blackwell (NVIDIA).
 CONSTANTS = """\
-name           multiprocessors launch_us wave_us exponentials compute bandwidth link_us   link
-A100-80GB-PCIe             108     10.68   2.724            -  0.7048    0.7606   4.777 0.6763
-A100-80GB-SXM              108     10.68   2.724            -  0.7048    0.7606   4.777 0.6763
-A100-40GB-PCIe             108     10.68   2.724            -  0.7048    0.7606   4.777 0.6763
-A100-40GB-SXM              108     10.68   2.724            -  0.7048    0.7606   4.777 0.6763
+model          multiprocessors launch_us wave_us exponentials compute_efficiency bandwidth_efficiency link_latency_us link_efficiency
+A100-80GB-PCIe             108     10.68   2.724        22.56  0.7048    0.7606   4.777 0.6763
+A100-80GB-SXM              108     10.68   2.724        22.56  0.7048    0.7606   4.777 0.6763
+A100-40GB-PCIe             108     10.68   2.724        22.56  0.7048    0.7606   4.777 0.6763
+A100-40GB-SXM              108     10.68   2.724        22.56  0.7048    0.7606   4.777 0.6763
 H100-SXM                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
 H100-PCIe                  114     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
 H100-NVL                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
@@ -274,62 +300,58 @@ B200-SXM                   148       9.5   1.463        21.59  0.6189    0.9383 
 B300-SXM                   148       9.5   1.463        43.18  0.6189    0.9383   4.585  0.632
 GB200                      152       9.5   1.463        21.59  0.6189    0.9383   4.585  0.632
 GB300                      152       9.5   1.463        43.18  0.6189    0.9383   4.585  0.632
-L40S                       142     7.483   1.006            -  0.5205    0.8864    5.38   0.63
+L40S                       142     7.483   1.006        40.32  0.5205    0.8864    5.38   0.63
 """
-CONSTANT_COLUMNS = (
-    *("model", "multiprocessors", "launch_us", "wave_us", "exponentials"),
-    *("compute_efficiency", "bandwidth_efficiency", "link_latency_us", "link_efficiency"),
-)
 
 # Geometry from the models' published config.json (GPT-3: arXiv:2005.14165, table 2.1), billions of
 # parameters, all and those active for one token, from their model cards and papers.
 MODELS = """\
-name                    n_layer n_head n_kv_head dim_head v_head_dim kv_lora_rank rope nope window n_window no_cache params_b active_b  note
-gpt3-175b                    96     96        96      128          -            -    -    -      -        -        -    174.6        -  its sparse layers counted as dense
-llama-2-7b                   32     32        32      128          -            -    -    -      -        -        -     6.74        -
-llama-2-70b                  80     64         8      128          -            -    -    -      -        -        -    68.98        -
-llama-3.1-8b                 32     32         8      128          -            -    -    -      -        -        -     8.03        -
-llama-3.1-70b                80     64         8      128          -            -    -    -      -        -        -    70.55        -
-llama-3.1-405b              126    128         8      128          -            -    -    -      -        -        -   405.85        -
-llama-4-scout                48     40         8      128          -            -    -    -   8192       36        -      109       17  chunks of 8,192 keys counted as windows
-llama-4-maverick             48     40         8      128          -            -    -    -   8192       36        -      400       17  chunks of 8,192 keys counted as windows
-mistral-7b-v0.1              32     32         8      128          -            -    -    -   4096       32        -     7.24        -
-mixtral-8x7b                 32     32         8      128          -            -    -    -      -        -        -     46.7     12.9
-qwen2-72b                    80     64         8      128          -            -    -    -      -        -        -    72.71        -
-qwen3-8b                     36     32         8      128          -            -    -    -      -        -        -      8.2        -
-qwen3-32b                    64     64         8      128          -            -    -    -      -        -        -     32.8        -
-qwen3-235b-a22b              94     64         4      128          -            -    -    -      -        -        -      235       22
-qwen3-next-80b-a3b           48     16         2      256          -            -    -    -      -        -       36       80        3  36 layers of linear attention
-gemma-2-27b                  46     32        16      128          -            -    -    -   4096       23        -     27.2        -
-gemma-3-27b                  62     32        16      128          -            -    -    -   1024       52        -       27        -
-gpt-oss-20b                  24     64         8       64          -            -    -    -    128       12        -     20.9      3.6
-gpt-oss-120b                 36     64         8       64          -            -    -    -    128       18        -    116.8      5.1
-deepseek-v2-lite             27     16         -        -        128          512   64  128      -        -        -     15.7      2.4
-deepseek-v3                  61    128         -        -        128          512   64  128      -        -        -      671       37  also R1 and V3.1
-kimi-k2                      61     64         -        -        128          512   64  128      -        -        -     1000       32
-minimax-m2.5                 62     48         8      128          -            -    -    -      -        -        -      230       10
-falcon-7b                    32     71         1       64          -            -    -    -      -        -        -     7.22        -
-nemotron-3-nano-30b-a3b      52     32         2      128          -            -    -    -      -        -       46     31.6      3.6  23 Mamba-2 and 23 expert layers
-"""  # noqa: E501
+name                    n_layer n_head n_kv_head dim_head v_head_dim kv_lora_rank qk_rope_head_dim qk_nope_head_dim hidden_size window n_layer_window n_layer_no_cache n_expert n_expert_active params_b active_params_b weights  note
+gpt3-175b                    96     96        96      128          -            -                -                -       12288      -              -                -        -               -    174.6               -       -  its sparse layers counted as dense
+llama-2-7b                   32     32        32      128          -            -                -                -        4096      -              -                -        -               -     6.74               -       -
+llama-2-70b                  80     64         8      128          -            -                -                -        8192      -              -                -        -               -    68.98               -       -
+llama-3.1-8b                 32     32         8      128          -            -                -                -        4096      -              -                -        -               -     8.03               -       -
+llama-3.1-70b                80     64         8      128          -            -                -                -        8192      -              -                -        -               -    70.55               -       -
+llama-3.1-405b              126    128         8      128          -            -                -                -       16384      -              -                -        -               -   405.85               -       -
+llama-4-scout                48     40         8      128          -            -                -                -        5120   8192             36                -       16               1      109              17       -  chunks of 8,192 keys counted as windows
+llama-4-maverick             48     40         8      128          -            -                -                -        5120   8192             36                -      128               1      400              17       -  chunks of 8,192 keys counted as windows
+mistral-7b-v0.1              32     32         8      128          -            -                -                -        4096   4096             32                -        -               -     7.24               -       -
+mixtral-8x7b                 32     32         8      128          -            -                -                -        4096      -              -                -        8               2     46.7            12.9       -
+qwen2-72b                    80     64         8      128          -            -                -                -        8192      -              -                -        -               -    72.71               -       -
+qwen3-8b                     36     32         8      128          -            -                -                -        4096      -              -                -        -               -      8.2               -       -
+qwen3-32b                    64     64         8      128          -            -                -                -        5120      -              -                -        -               -     32.8               -       -
+qwen3-235b-a22b              94     64         4      128          -            -                -                -        4096      -              -                -      128               8      235              22       -
+qwen3-next-80b-a3b           48     16         2      256          -            -                -                -        2048      -              -               36      512              10       80               3       -  36 layers of linear attention
+gemma-2-27b                  46     32        16      128          -            -                -                -        4608   4096             23                -        -               -     27.2               -       -
+gemma-3-27b                  62     32        16      128          -            -                -                -        5376   1024             52                -        -               -       27               -       -
+gpt-oss-20b                  24     64         8       64          -            -                -                -        2880    128             12                -       32               4     20.9             3.6     fp4
+gpt-oss-120b                 36     64         8       64          -            -                -                -        2880    128             18                -      128               4    116.8             5.1     fp4
+deepseek-v2-lite             27     16         -        -        128          512               64              128        2048      -              -                -       64               6     15.7             2.4       -
+deepseek-v3                  61    128         -        -        128          512               64              128        7168      -              -                -      256               8      671              37     fp8  also R1 and V3.1
+kimi-k2                      61     64         -        -        128          512               64              128        7168      -              -                -      384               8     1000              32     fp8
+minimax-m2.5                 62     48         8      128          -            -                -                -        3072      -              -                -      256               8      230              10       -
+falcon-7b                    32     71         1       64          -            -                -                -        4544      -              -                -        -               -     7.22               -       -
+nemotron-3-nano-30b-a3b      52     32         2      128          -            -                -                -        2688      -              -               46      128               6     31.6             3.6       -  23 Mamba-2 and 23 expert layers
+"""
 MODEL_UNITS = """\
 Layers, heads, widths in elements, windows in keys, parameters (all, active for a token) in 1e9.
 
 """
-MODEL_COLUMNS = (
-    *("name", "n_layer", "n_head", "n_kv_head", "dim_head", "v_head_dim"),
-    *("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim"),
-    *("window", "n_layer_window", "n_layer_no_cache", "params_b", "active_params_b"),
-)
 
 
 @functools.cache
-def catalogue(table: str, columns: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
-    """The rows of a table by name, as the sections of a config."""
+def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
+    """The rows of a table by name, as the sections of a config; its first line names the keys."""
+    head, *lines = table.splitlines()
+    keys = head.split()
     rows = {}
-    for line in table.splitlines()[1:]:
-        name, *cells = line.split(maxsplit=len(columns))[: len(columns)]
-        figures = {key: json.loads(cell) for key, cell in zip(columns[1:], cells) if cell != "-"}
-        rows[name] = {columns[0]: name, **figures}
+    for line in lines:
+        cells = zip(keys, line.split(maxsplit=len(keys) - 1))
+        row = {key: cell for key, cell in cells if cell != "-" and key != "note"}
+        rows[row[keys[0]]] = {
+            key: cell if key in ("model", "name", "weights") else json.loads(cell)
+            for key, cell in row.items()
+        }
     return rows
 
 
@@ -350,7 +372,7 @@ def shown(value: object) -> str:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence with the known name nearest to a misspelt one, or nothing."""
-    import difflib  # noqa: PLC0415  # only a misspelt name needs it
+    import difflib  # only a misspelt name needs it
 
     lower = {each.lower(): each for each in known}
     nearest = difflib.get_close_matches(name.lower(), lower, n=1)
@@ -388,6 +410,13 @@ def check_count_or_none(value: object) -> int:
     return 0 if value == 0 and type(value) is int else check_count(value)
 
 
+def check_several(value: object) -> int:
+    count = check_count(value)
+    if count < 2:
+        raise InputError(f"must be a whole number from 2, not {count}")
+    return count
+
+
 class Key(NamedTuple):
     """How a config key is checked, and what one of its unit is in base units."""
 
@@ -396,28 +425,38 @@ class Key(NamedTuple):
     scale: float = 1
 
 
-# What real kernels reach of the figures above: optional, and together the GPU's constants.
-GPU_CONSTANTS = {
+# What real kernels and links reach of the figures above: optional.
+KERNEL_KEYS = {
     "multiprocessors": Key(check_count),
     "launch_us": Key(check_figure, scale=1e-6),
     "wave_us": Key(check_figure, scale=1e-6),
     "exponentials": Key(check_figure, scale=1e9),
     "compute_efficiency": Key(check_share),
     "bandwidth_efficiency": Key(check_share),
-    "link_latency_us": Key(check_figure, scale=1e-6),
-    "link_efficiency": Key(check_share),
 }
+LINK_KEYS = {"link_latency_us": Key(check_figure, scale=1e-6), "link_efficiency": Key(check_share)}
+
+
+def base_name(key: str) -> str:
+    """A key's name where its value is in base units: seconds, not microseconds."""
+    return key.replace("_us", "_s")
+
+
+KERNEL_CONSTANTS = tuple(map(base_name, KERNEL_KEYS))
+LINK_CONSTANTS = tuple(map(base_name, LINK_KEYS))
 
 CONFIG_KEYS = {
     "GPU": {
         "model": Key(check_text, required=True),
-        **{name: Key(check_figure, name in ("fp16", "fp32"), 1e12) for name in PRECISION_BITS},
+        **{name: Key(check_figure, name in ("fp16", "fp32"), 1e12) for name in COMPUTING},
         "memory": Key(check_figure, required=True, scale=1e9),
         "bandwidth": Key(check_figure, required=True, scale=1e9),
         "pcie": Key(check_figure, required=True, scale=1e9),
         "nvlink": Key(check_figure, scale=1e9),
+        "nvlink_gpus": Key(check_several),
         "last_level_cache": Key(check_figure, scale=2**20),
-        **GPU_CONSTANTS,
+        **KERNEL_KEYS,
+        **LINK_KEYS,
     },
     "Model": {
         "n_layer": Key(check_count, required=True),
@@ -428,9 +467,12 @@ CONFIG_KEYS = {
         "kv_lora_rank": Key(check_count),
         "qk_rope_head_dim": Key(check_count),
         "qk_nope_head_dim": Key(check_count),
+        "hidden_size": Key(check_count),
         "window": Key(check_count),
         "n_layer_window": Key(check_count_or_none),
         "n_layer_no_cache": Key(check_count_or_none),
+        "n_expert": Key(check_count),
+        "n_expert_active": Key(check_count),
         "params_b": Key(check_figure, scale=1e9),
         "active_params_b": Key(check_figure, scale=1e9),
     },
@@ -467,14 +509,21 @@ def read_section(found: object, section: str, complete: bool = True) -> dict[str
 
 def read_gpu(section: object, source: str, complete: bool = True) -> GPU:
     values = read_section(section, "GPU", complete)
+    if "nvlink_gpus" in values and "nvlink" not in values:
+        raise InputError("GPU.nvlink_gpus has no meaning without nvlink")
+    figures = {base_name(key): value for key, value in values.items()}
     return GPU(
         name=values["model"],
-        peaks={name: values[name] for name in PRECISION_BITS if name in values},
+        peaks={name: values[name] for name in COMPUTING if name in values},
         memory=values["memory"],
         bandwidth=values["bandwidth"],
         links={name: values[name] for name in LINKS if name in values},
+        nvlink_gpus=values.get("nvlink_gpus"),
         cache=values.get("last_level_cache"),
-        constants={name: values[name] for name in GPU_CONSTANTS if name in values},
+        constants={
+            name: figures[name] for name in KERNEL_CONSTANTS + LINK_CONSTANTS if name in figures
+        },
+        figures=figures,
         source=source,
     )
 
@@ -484,7 +533,6 @@ LATENT_KEYS = ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_d
 
 def read_model(section: object, source: str, name: str = "") -> Model:
     values = read_section(section, "Model")
-    given = dict(values)
     need = LATENT_KEYS if "kv_lora_rank" in values else ("dim_head",)
     if "kv_lora_rank" in values:
         both = values.keys() & {"dim_head", "n_kv_head"}
@@ -494,10 +542,9 @@ def read_model(section: object, source: str, name: str = "") -> Model:
     for key in need:
         if key not in values:
             raise InputError(f"Model.{key} is missing")
-    n_layer, params = values["n_layer"], values.get("params_b")
+    n_layer = values["n_layer"]
     attending = n_layer - values.setdefault("n_layer_no_cache", 0)
     windowed = values.setdefault("n_layer_window", attending if "window" in values else 0)
-    active = values.setdefault("active_params_b", params)
     full = Layers(
         kind="full",
         n_layer=attending - windowed,
@@ -516,13 +563,46 @@ def read_model(section: object, source: str, name: str = "") -> Model:
         raise InputError(
             f"Model.n_layer must be more than n_layer_no_cache and hold n_layer_window: {n_layer}"
         )
-    if active is not None and (params is None or active > params):
-        raise InputError("Model.active_params_b must be at most params_b, and stand beside it")
     window = full._replace(kind="windowed", n_layer=windowed, window=values.get("window", 0))
-    layers = tuple(each for each in (full, window) if each.n_layer)
-    inputs = {key: (value, source if key in given else "default") for key, value in values.items()}
-    counts = Parameters(params, active) if params and active else None
-    return Model(name, n_layer, layers, counts, inputs, source)
+    return Model(
+        name=name,
+        n_layer=n_layer,
+        layers=tuple(each for each in (full, window) if each.n_layer),
+        params=read_parameters(values),
+        hidden_size=values.get("hidden_size"),
+        figures=values,
+        source=source,
+    )
+
+
+def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
+    """The counts of a Model section and what sits in experts; InputError for what cannot be.
+
+    >>> mixtral = {"params_b": 46.7, "active_params_b": 12.9, "n_expert": 8, "n_expert_active": 2}
+    >>> round(read_parameters(mixtral).routed, 2)  # 33.8 are 6 of 8 experts
+    45.07
+    """
+    total, active = values.get("params_b"), values.get("active_params_b", values.get("params_b"))
+    experts, chosen = values.get("n_expert"), values.get("n_expert_active")
+    if active is not None and (total is None or active > total):
+        raise InputError("Model.active_params_b must be at most params_b, and stand beside it")
+    if (experts is None) != (chosen is None):
+        raise InputError("Model.n_expert and n_expert_active must stand together")
+    if experts and chosen > experts:
+        raise InputError(f"Model.n_expert_active must be at most n_expert {experts}, not {chosen}")
+    if total is None or active is None:
+        return None
+    if active == total:
+        return Parameters(total, active)
+    if chosen == experts and experts is not None:
+        raise InputError("Model.active_params_b must be params_b where every expert is active")
+    part = chosen / experts if experts else active / total
+    if experts and active * experts < total * chosen * (1 - 1e-9):  # figures are rounded
+        raise InputError(
+            f"Model.active_params_b must be at least {part:.3g} of params_b, the part"
+            " of the experts that is active"
+        )
+    return Parameters(total, active, min(total, (total - active) / (1 - part)), part)
 
 
 Subject = TypeVar("Subject", GPU, Model)
@@ -629,21 +709,22 @@ def choose(name: str, known: Iterable[str], flag: str) -> str:
 
 
 def find_gpu(name: str) -> GPU:
-    rows = catalogue(GPUS, GPU_COLUMNS)
+    rows = catalogue(GPUS)
     chosen = choose(name, rows, "gpu")
-    constants = catalogue(CONSTANTS, CONSTANT_COLUMNS).get(chosen, {})
+    constants = catalogue(CONSTANTS).get(chosen, {})
     return read_gpu({**rows[chosen], **constants}, "catalogue", complete=False)
 
 
 def find_model(name: str) -> Model:
     """A model of the catalogue, or one that a published config.json describes."""
-    rows = catalogue(MODELS, MODEL_COLUMNS)
+    rows = catalogue(MODELS)
     path_like = os.sep in name or name.endswith(".json") or name == "-"
     if path_like or (plain(name) not in map(plain, rows) and os.path.lexists(name)):
         return import_model(name)
     chosen = choose(name, rows, "model")
-    section = {key: value for key, value in rows[chosen].items() if key != "name"}
-    return read_model(section, "catalogue", chosen)
+    section = dict(rows[chosen])
+    weights = section.pop("weights", None)
+    return read_model(section, "catalogue", section.pop("name"))._replace(weight_dtype=weights)
 
 
 # ------------------------------------------------------------- published config.json files
@@ -800,8 +881,16 @@ def published_model(document: object, name: str, source: str) -> Model:
     layers = tuple(sorted(layers, key=lambda each: each.kind))
     sparse = [key for key in SPARSE_KEYS if config.get(key)]
     note = f"{name}: {sparse[0]}, sparse attention, is counted as dense" if sparse else ""
-    inputs = {"model_type": (config.get("model_type"), source), "n_layer": (len(kinds), source)}
-    return Model(name, len(kinds), layers, None, inputs, source, note)
+    return Model(
+        name=name,
+        n_layer=len(kinds),
+        layers=layers,
+        params=None,
+        hidden_size=aliased(config, "hidden"),
+        figures={"model_type": config.get("model_type"), "n_layer": len(kinds)},
+        source=source,
+        note=note,
+    )
 
 
 def text_scope(document: object) -> Config:
@@ -1079,39 +1168,41 @@ def kv_heads(config: Config, i: int, kind: str, n_head: int) -> int:
 
 # ------------------------------------------------------------------------------- cost model
 
-TERMS = ("compute", "memory", "sync", "overhead")
-
 
 class Terms(NamedTuple):
-    """Seconds by what they are spent on, and in total."""
+    """Seconds by what they are spent on, and in total (less than the sum where terms overlap)."""
 
-    compute_s: float
-    memory_s: float
-    sync_s: float
-    overhead_s: float
-    total_s: float
+    compute_s: float = 0.0
+    memory_s: float = 0.0
+    sync_s: float = 0.0
+    overhead_s: float = 0.0
+    total_s: float = 0.0
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Seconds of each term by its name."""
+        return dict(zip(TERMS, self))
 
     @property
     def limit(self) -> str:
-        """The name of the largest term: the verdict."""
-        return TERMS[self.index(max(self[:4]))]
+        """The name of the largest term, of equal ones the first: the verdict."""
+        parts = self.parts
+        return max(parts, key=parts.__getitem__)
 
 
-class Cost(NamedTuple):
-    """What a kernel, a layer or all layers cost."""
+TERMS = tuple(name[: -len("_s")] for name in Terms._fields if name != "total_s")
+
+
+class Counts(NamedTuple):
+    """FLOPs and bytes: of the whole problem as if on one GPU, and of the busiest GPU."""
 
     flops: int
-    kv_read_bytes: int  # of the KV cache
-    bytes: int  # all traffic with the memory
-    sync_bytes: int  # exchanged between the GPUs
-    gpu_flops: float  # the busiest GPU's part
+    bytes: int  # of traffic with the memory
+    kv_read_bytes: int  # of that what the products read of K and V
+    exchange_bytes: float
+    reduce_bytes: int  # the tensors of all-reduces
+    gpu_flops: float
     gpu_bytes: float
-    bound: Terms  # at the datasheet's rates: no kernel is faster
-    estimate: Terms | None  # at the rates that kernels reach, where the GPU's constants say so
-
-    @property
-    def terms(self) -> Terms:
-        return self.estimate or self.bound
 
     @property
     def intensity(self) -> float:
@@ -1119,17 +1210,28 @@ class Cost(NamedTuple):
         return self.gpu_flops / self.gpu_bytes
 
 
-class Rates(NamedTuple):
-    """What times are computed with: a datasheet's rates, or what kernels reach of them."""
+Record = TypeVar("Record", Terms, Counts)
 
-    compute: float  # FLOP/s
+
+def one_after_another(parts: Sequence[tuple[int, Record]]) -> Record:
+    """The sum of records, each so many times (not by sum(): from Python 3.12 on it rounds floats
+    otherwise than before).
+    """
+    count, first = parts[0]
+    total: list[Any] = [count * value for value in first]
+    for count, record in parts[1:]:
+        total = [before + count * value for before, value in zip(total, record)]
+    return type(first)(*total)
+
+
+class Rates(NamedTuple):
+    """What a GPU's datasheet promises in one case."""
+
+    compute: float  # FLOP/s in the precision of the arithmetic
+    gemm_compute: float  # FLOP/s of products with weights
+    gemm_bits: int  # width of what these compute in
     memory: float  # bytes/s
-    link: float  # bytes/s
-    exponential_s: float = 0.0  # seconds for one
-    launch_s: float = 0.0  # per kernel
-    wave_s: float = 0.0  # per wave of work items
-    multiprocessors: int = 1
-    link_latency_s: float = 0.0  # per exchange
+    link: float  # bytes/s, both directions together; infinite for one GPU
 
 
 class Operands(NamedTuple):
@@ -1144,13 +1246,18 @@ class Operands(NamedTuple):
     pairs: int  # query-key pairs per head
     scores_flops: int
     values_flops: int
+    projected_flops: int  # of cached latents that the plain form projects to heads again
     q_bytes: int
     k_bytes: int
     v_bytes: int
     s_bytes: int
     a_bytes: int
-    scores_sync_bytes: int
-    values_sync_bytes: int
+    latent_bytes: int  # read by that projection
+    projected_bytes: int  # written by it
+
+    @property
+    def flops(self) -> int:
+        return self.scores_flops + self.values_flops + self.projected_flops
 
     @property
     def kv_bytes(self) -> int:
@@ -1158,20 +1265,58 @@ class Operands(NamedTuple):
         return self.k_bytes if self.latent_form == "absorbed" else self.k_bytes + self.v_bytes
 
 
+class Kernel(NamedTuple):
+    """What the busiest GPU does in one kernel."""
+
+    name: str
+    flops: float = 0.0
+    exponentials: float = 0.0
+    bytes: float = 0.0  # of traffic with the memory
+    items: int = 1  # of work: blocks of query rows of one K/V head
+    visited: float = 1.0  # pairs computed, masked ones in a block included, per pair that counts
+    overlaps: bool = False  # whether measured kernels of this kind compute while they read
+
+
+class Exchange(NamedTuple):
+    """What the GPUs send each other at one point of a layer."""
+
+    name: str
+    precision: str
+    bytes: float  # over all GPUs; of an all-reduce, the tensor that is summed
+    directions: int  # of the link that it can use at once: 2 as the user's document has it, else 1
+    reduces: bool = False
+
+
+class Shares(NamedTuple):
+    """The busiest GPU's part of one layer, by what is shared."""
+
+    scores: float  # FLOPs, S, and what is projected
+    kv: float  # K and V
+    rows: float  # Q and A
+    latents: float  # that are projected
+    kv_heads: float  # of all sequences
+
+
 class Layer(NamedTuple):
     """One layer of a kind."""
 
     shape: Layers
     operands: Operands
-    kernels: tuple[Cost, ...]  # one, if fused; else those of UNFUSED
-    whole: Cost
+    share: Shares
+    kernels: Sequence[Kernel]
+    kernel_terms: Sequence[Terms]  # of each kernel
+    exchanges: Sequence[Exchange]
+    exchange_s: Sequence[float]  # of each exchange
+    counts: Counts
+    terms: Terms
+    bound_s: float
 
 
 class Memory(NamedTuple):
     """The KV cache, and whether it fits."""
 
-    bytes_per_token: float  # of every layer, while no window is full
-    bytes_per_token_beyond_windows: float  # of the layers without a window
+    kv_bytes_per_token: float  # of every layer, while no window is full
+    kv_bytes_per_token_beyond_windows: float  # of the layers without a window
     cache_bytes: int
     gpu_cache_bytes: float
     gpu_weight_bytes: float | None  # None: parameter count unknown, and counted as 0
@@ -1180,38 +1325,48 @@ class Memory(NamedTuple):
     max_seq: int | None
 
 
-class Throughput(NamedTuple):
-    """Attention of all layers in one step, and the rest of the step where it is known."""
-
-    new_tokens: int
-    tokens_per_s: float | None  # ceiling, from attention alone; None: does not fit
-    rest_s: float | None  # every other layer of the model; None: parameter count unknown
-    attention_share: float | None
-    half_seq: int | None  # where attention reaches half of the step; None: unknown, or never
-
-
 class Analysis(NamedTuple):
     """A case and what it costs; every view prints from this alone."""
 
     gpu: GPU
     model: Model
     work: Workload
-    given: frozenset[str]  # flags that were given
-    ridge: float  # FLOP/byte
+    basis: str  # "estimate" or "bound": what the terms, the rest and the verdict are by
     layers: tuple[Layer, ...]
-    whole: Cost
+    counts: Counts  # of attention in all layers
+    terms: Terms
+    bound_s: float  # no implementation of this algorithm in this precision is faster
+    rest_s: float | None  # everything but attention; None: parameter count unknown
+    ridge: float  # arithmetic intensity where reading takes as long as computing, FLOP/byte
     memory: Memory
-    throughput: Throughput
 
+    @property
+    def new_tokens(self) -> int:
+        return self.work.batch * self.work.query
 
-UNFUSED = ("S = Q K^T", "softmax", "A = S V")
+    @property
+    def step_s(self) -> float | None:
+        return None if self.rest_s is None else self.terms.total_s + self.rest_s
+
+    @property
+    def attention_share(self) -> float | None:
+        return None if self.step_s is None else self.terms.total_s / self.step_s
+
+    @property
+    def attention_tokens_per_s(self) -> float | None:
+        return self.new_tokens / self.terms.total_s if self.memory.fits else None
+
+    @property
+    def step_tokens_per_s(self) -> float | None:
+        return self.new_tokens / self.step_s if self.step_s and self.memory.fits else None
+
 
 # A kernel works on items of this many query rows of one K/V head, and on keys in blocks: at the
 # diagonal and at a window's edge it computes part of a block that is masked.
 ITEM_ROWS, KEY_BLOCK = 64, 128
 
 
-def ideal_rates(gpu: GPU, work: Workload) -> Rates:
+def case_rates(gpu: GPU, work: Workload) -> Rates:
     """The datasheet's; InputError if the GPU lacks a figure that this case needs."""
 
     def figure(flag: str, name: str, known: Mapping[str, float]) -> float:
@@ -1220,49 +1375,43 @@ def ideal_rates(gpu: GPU, work: Workload) -> Rates:
         has = f" (it has {', '.join(known)})" if known else ""
         raise InputError(f"--{flag} {name}: {gpu.name} has no figure for it{has}")
 
-    link = figure("link", work.link, gpu.links) if work.ngpu > 1 else MAX_FIGURE
-    # A ring sends to one neighbour and receives from the other: half of both directions.
-    link = link / 2 if work.split == "head" else link
-    return Rates(figure("dtype", work.dtype, gpu.peaks), gpu.bandwidth, link)
-
-
-def reached_rates(ideal: Rates, constants: Mapping[str, float]) -> Rates | None:
-    """What kernels reach; None where the GPU has no constants."""
-    if not constants:
-        return None
-    exponentials = constants.get("exponentials")  # of one multiprocessor
-    multiprocessors = int(constants.get("multiprocessors", 1))
+    compute = figure("dtype", work.dtype, gpu.peaks)
+    gemm_dtype = work.weight_dtype if work.weight_dtype in gpu.peaks else work.dtype
     return Rates(
-        compute=ideal.compute * constants.get("compute_efficiency", 1),
-        memory=ideal.memory * constants.get("bandwidth_efficiency", 1),
-        link=ideal.link * constants.get("link_efficiency", 1),
-        exponential_s=1 / (exponentials * multiprocessors) if exponentials else 0.0,
-        launch_s=constants.get("launch_us", 0.0),
-        wave_s=constants.get("wave_us", 0.0),
-        multiprocessors=multiprocessors,
-        link_latency_s=constants.get("link_latency_us", 0.0),
+        compute=compute,
+        gemm_compute=gpu.peaks[gemm_dtype],
+        gemm_bits=bits(gemm_dtype),
+        memory=gpu.bandwidth,
+        link=figure("link", work.link, gpu.links) if work.ngpu > 1 else math.inf,
     )
 
 
-def both_rates(gpu: GPU, work: Workload) -> tuple[Rates, Rates | None]:
-    """The datasheet's, and what kernels reach of them."""
-    ideal = ideal_rates(gpu, work)
-    return ideal, reached_rates(ideal, gpu.constants)
+def check_case(gpu: GPU, model: Model, work: Workload) -> None:
+    """InputError for what cannot be: more new tokens than keys, GPUs that cannot share the work."""
+    if work.query > work.seq:
+        raise InputError(f"--query {work.query} must be at most --seq {work.seq}")
+    joined = gpu.nvlink_gpus or MAX_COUNT
+    if work.link == "nvlink" and work.ngpu > joined:
+        raise InputError(f"--link nvlink joins at most {joined} GPUs of {gpu.name}: {work.ngpu}")
+    if work.split == "head" and not heads_divide(model, work.ngpu):
+        most = min(each.n_head for each in model.layers)
+        works = [str(n) for n in range(1, min(most, 4096) + 1) if heads_divide(model, n)]
+        works = [*works[:12], "..."] if len(works) > 12 else works
+        heads = " and ".join(f"{each.n_head} heads, {each.n_kv_head} K/V" for each in model.layers)
+        raise InputError(
+            f"--split head: {work.ngpu} GPUs do not share {heads} evenly (--ngpu {', '.join(works)}"
+            " do; --split seq takes any number)"
+        )
 
 
-def latent_form(layers: Layers, work: Workload) -> str | None:
-    """How latent attention computes: prefill up-projects the latents to plain K and V heads,
-    decode absorbs the projections and reads the latents; in between, whichever needs fewer FLOPs
-    per key and head: absorbed Q (2 rank + rope), plain Q (nope + rope + v) + rank (nope + v).
+def heads_divide(model: Model, ngpu: int) -> bool:
+    """Whether GPUs get equal numbers of heads, as serving engines ask: K/V heads too, or whole
+    copies of one.
     """
-    if not layers.kv_lora_rank:
-        return None
-    if work.phase != "extend":
-        return "plain" if work.phase == "prefill" else "absorbed"
-    rank, rope = layers.kv_lora_rank, layers.qk_rope_head_dim
-    up_projection = rank * (layers.dim_qk - rope + layers.dim_v)
-    plain = work.query * (layers.dim_qk + layers.dim_v) + up_projection
-    return "plain" if plain < work.query * (2 * rank + rope) else "absorbed"
+    return all(
+        each.n_head % ngpu == 0 and (each.n_kv_head % ngpu == 0 or ngpu % each.n_kv_head == 0)
+        for each in model.layers
+    )
 
 
 def causal_pairs(seq: int, query: int, window: int) -> int:
@@ -1276,303 +1425,350 @@ def causal_pairs(seq: int, query: int, window: int) -> int:
     return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
 
 
-def read_dtype(form: str | None, work: Workload) -> str:
-    """Precision of the K and V that are read: heads that were just projected are no cache."""
-    return work.dtype if form == "plain" else work.cache_dtype
-
-
 def operands(layers: Layers, work: Workload) -> Operands:
-    """The shapes, FLOPs and bytes of one layer (README, "The cost model")."""
-    n, seq, batch, query, phase, dtype, _, fused, split, _ = work
-    form = latent_form(layers, work)
+    """The shapes, FLOPs and bytes of one layer (README, "The cost model"). Latent attention
+    absorbs its projections in decode and reads the latents, prefill projects them to plain K and V
+    heads; in between, whichever needs fewer FLOPs.
+    """
+    if not layers.kv_lora_rank:
+        return operands_in_form(None, layers, work)
+    absorbed = operands_in_form("absorbed", layers, work)
+    plain = operands_in_form("plain", layers, work)
+    if work.phase == "extend":
+        return plain if plain.flops < absorbed.flops else absorbed
+    return plain if work.phase == "prefill" else absorbed
+
+
+def operands_in_form(form: str | None, layers: Layers, work: Workload) -> Operands:
+    query, heads, rank = work.query, work.batch * layers.n_head, layers.kv_lora_rank
+    keys = min(work.seq, layers.window + query - 1) if layers.window else work.seq
     kv_heads, d_qk, d_v = layers.n_kv_head, layers.dim_qk, layers.dim_v
+    stored, projected_rows = work.kv_dtype, 0
     if form == "absorbed":
-        kv_heads, d_qk, d_v = 1, layers.row_elements, layers.kv_lora_rank
-    kept = read_dtype(form, work)
-    keys = min(seq, layers.window + query - 1) if layers.window else seq
-    rows = keys - 1 if phase == "decode" else keys
-    pairs = causal_pairs(seq, query, layers.window) if fused else query * keys
-    heads = batch * layers.n_head
-    kv_rows = batch * kv_heads * rows
-    s_bytes = stored_bytes(heads * query * keys, dtype)
-    a_bytes = stored_bytes(heads * query * d_v, dtype)
-    scores_sync = values_sync = 0
-    if n > 1 and split == "head":
-        # One ring all-reduce of the output, after which heads are as wide as the model has them.
-        values_sync = ring_bytes(stored_bytes(heads * query * layers.dim_v, dtype), n)
-    elif n > 1 and fused:  # partial results, each with a maximum and a sum per row
-        values_sync = stored_bytes(heads * query * (d_v + 2), dtype)
-    elif n > 1:
-        scores_sync, values_sync = s_bytes, a_bytes
+        kv_heads, d_qk, d_v = 1, layers.row_elements, rank
+    elif form == "plain":  # K and V were just projected, they are not the cache
+        stored, projected_rows = work.dtype, keys - query
+    rows = keys - 1 if work.phase == "decode" else keys
+    pairs = causal_pairs(work.seq, query, layers.window) if work.fused else query * keys
+    projected_width = d_qk - layers.qk_rope_head_dim + d_v
     return Operands(
-        form,
-        kv_heads,
-        d_qk,
-        d_v,
-        keys,
-        rows,
-        pairs,
-        heads * pairs * (2 * d_qk - 1),
-        heads * d_v * (2 * pairs - query),
-        stored_bytes(heads * query * d_qk, dtype),
-        stored_bytes(kv_rows * d_qk, kept),
-        stored_bytes(kv_rows * d_v, kept),
-        s_bytes,
-        a_bytes,
-        scores_sync,
-        values_sync,
+        latent_form=form,
+        n_kv_head=kv_heads,
+        dim_qk=d_qk,
+        dim_v=d_v,
+        keys=keys,
+        read_rows=rows,
+        pairs=pairs,
+        scores_flops=heads * pairs * (2 * d_qk - 1),
+        values_flops=heads * d_v * (2 * pairs - query),
+        projected_flops=2 * heads * projected_rows * rank * projected_width,
+        q_bytes=stored_bytes(heads * query * d_qk, work.dtype),
+        k_bytes=stored_bytes(work.batch * kv_heads * rows * d_qk, stored),
+        v_bytes=stored_bytes(work.batch * kv_heads * rows * d_v, stored),
+        s_bytes=stored_bytes(heads * query * keys, work.dtype),
+        a_bytes=stored_bytes(heads * query * d_v, work.dtype),
+        latent_bytes=stored_bytes(work.batch * projected_rows * layers.row_elements, work.kv_dtype),
+        projected_bytes=stored_bytes(heads * projected_rows * projected_width, work.dtype),
     )
 
 
-def held_heads(n_head: int, n_kv_head: int, work: Workload) -> tuple[int, int, int]:
-    """Query heads and K/V heads of the busiest GPU, and over how many GPUs their keys are spread.
-    Heads do not split: 10 over 4 GPUs makes 3; with fewer K/V heads than GPUs, GPUs hold copies.
+def output_all_reduce(tokens: int, hidden_size: int, dtype: str) -> Exchange:
+    """Of a projection's output. What GPUs add up is at least 16 bits wide."""
+    wide = dtype if bits(dtype) >= 16 else "bf16"
+    size = stored_bytes(tokens * hidden_size, wide)
+    return Exchange("all-reduce", wide, size, directions=1, reduces=True)
+
+
+def layer_exchanges(layers: Layers, ops: Operands, work: Workload, hidden: int) -> list[Exchange]:
+    """What GPUs send each other for one layer's attention, in its order."""
+    n, batch, query = work.ngpu, work.batch, work.query
+    if n == 1 or work.split == "batch":
+        return []
+    reduced = output_all_reduce(batch * query, hidden, work.dtype)
+    if work.split == "head":
+        return [reduced]
+    if not work.fused:  # the user's document
+        return [
+            Exchange("scores", work.dtype, ops.s_bytes, directions=2),
+            Exchange("values", work.dtype, ops.a_bytes, directions=2),
+        ]
+    # Queries go round and return with partial outputs and the logarithm of each row's sum, or keys
+    # and values go round: pass-Q and pass-KV (arXiv:2411.01783), whichever is less.
+    row_bits = ops.dim_qk * bits(work.dtype) + ops.dim_v * bits(reduced.precision) + 32
+    queries = (n - 1) * batch * layers.n_head * query * row_bits / (8 * n)
+    rows = min(ops.read_rows, layers.window) if layers.window else ops.read_rows
+    keys = (n - 1) * batch * layers.row_elements * rows * bits(work.kv_dtype) / (8 * n)
+    passed = Exchange("queries", work.dtype, queries, directions=1)
+    if keys < queries:
+        passed = Exchange("keys and values", work.kv_dtype, keys, directions=1)
+    return [passed, reduced]
+
+
+def busiest_shares(ops: Operands, work: Workload, exchanges: Sequence[Exchange]) -> Shares:
+    n = work.ngpu
+    if work.split == "batch":
+        part = -(-work.batch // n) / work.batch
+        return Shares(part, part, part, part, part)
+    if work.split == "head":
+        kv = max(1 / n, 1 / ops.n_kv_head)
+        return Shares(1 / n, kv, 1 / n, 1, kv)
+    if exchanges and exchanges[0].name == "keys and values":
+        return Shares(1 / n, 1, 1 / n, 1 / n, 1)
+    return Shares(1 / n, 1 / n, 1, 1 / n, 1)
+
+
+def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) -> list[Kernel]:
+    """What the busiest GPU runs for one layer: one kernel if fused, else a softmax between the
+    products; before them what projects latents.
     """
-    if work.split == "seq":
-        return n_head, n_kv_head, work.ngpu
-    return -(-n_head // work.ngpu), -(-n_kv_head // work.ngpu), 1
-
-
-def ring_bytes(payload: int, ngpu: int) -> int:
-    """Bytes that each GPU sends in a ring all-reduce: every part round the ring, twice.
-
-    >>> ring_bytes(1000, 4)
-    1500
-    """
-    return -(-2 * (ngpu - 1) * payload // ngpu)
-
-
-class Kernel(NamedTuple):
-    """What one kernel does, over all GPUs."""
-
-    flops: int
-    exponentials: int
-    kv_bytes: int
-    other_bytes: int
-    sync_bytes: int
-
-
-class Held(NamedTuple):
-    """The busiest GPU's part of a kernel, and how its work divides."""
-
-    q_share: float  # of the query heads' work
-    kv_share: float  # of K and V
-    visited: float  # pairs computed, per pair that is not masked
-    waves: int  # of work items over the multiprocessors
-
-
-def held(layers: Layers, ops: Operands, work: Workload, multiprocessors: int) -> Held:
-    q_held, kv_held, spread = held_heads(layers.n_head, ops.n_kv_head, work)
+    kv_heads = work.batch * ops.n_kv_head * share.kv_heads
+    query_rows = work.batch * layers.n_head * work.query * share.rows
     edge = KEY_BLOCK if layers.window and layers.window < work.seq else KEY_BLOCK // 2
-    items = work.batch * kv_held * -(-q_held * work.query // (kv_held * ITEM_ROWS))
-    return Held(
-        q_held / (layers.n_head * spread),
-        kv_held / (ops.n_kv_head * spread),
-        min(work.query * ops.keys, ops.pairs + work.query * edge) / ops.pairs,
-        -(-items // multiprocessors),
+    attention = Kernel(
+        name="attention",
+        flops=(ops.scores_flops + ops.values_flops) * share.scores,
+        exponentials=work.batch * layers.n_head * ops.pairs * share.scores,
+        items=round(kv_heads * math.ceil(query_rows / kv_heads / ITEM_ROWS)),
+        visited=min(work.query * ops.keys, ops.pairs + work.query * edge) / ops.pairs,
+        overlaps=work.fused and ops.latent_form == "absorbed",
     )
+    q, a, s = ops.q_bytes * share.rows, ops.a_bytes * share.rows, ops.s_bytes * share.scores
+    k, v = ops.k_bytes * share.kv, ops.v_bytes * share.kv
+    kernels = [attention._replace(bytes=ops.kv_bytes * share.kv + q + a)]
+    if not work.fused:
+        scores, values = ops.scores_flops * share.scores, ops.values_flops * share.scores
+        kernels = [
+            attention._replace(name="S = Q K^T", flops=scores, exponentials=0, bytes=k + q + s),
+            attention._replace(name="softmax", flops=0, bytes=2 * s),
+            attention._replace(name="A = S V", flops=values, exponentials=0, bytes=v + s + a),
+        ]
+    if ops.projected_flops:
+        traffic = ops.latent_bytes * share.latents + ops.projected_bytes * share.scores
+        projection = Kernel("projection", ops.projected_flops * share.scores, bytes=traffic)
+        kernels.insert(0, projection)
+    return kernels
 
 
-def analyse_layer(layers: Layers, work: Workload, ideal: Rates, reached: Rates | None) -> Layer:
-    """One layer at the datasheet's rates, and at those that kernels reach."""
+def kernel_bound(kernel: Kernel, rates: Rates) -> Terms:
+    """The roofline (Williams et al., 2009): as if computing and reading overlapped in full."""
+    compute_s, memory_s = kernel.flops / rates.compute, kernel.bytes / rates.memory
+    return Terms(compute_s, memory_s, total_s=max(compute_s, memory_s))
+
+
+def kernel_estimate(kernel: Kernel, rates: Rates, constants: Constants) -> Terms:
+    """At the rates that measured kernels reach. They overlap computing and reading little, but
+    for absorbed latent attention.
+    """
+    compute_s = kernel.visited * max(
+        kernel.flops / (rates.compute * constants["compute_efficiency"]),
+        kernel.exponentials / (constants["exponentials"] * constants["multiprocessors"]),
+    )
+    memory_s = kernel.bytes / (rates.memory * constants["bandwidth_efficiency"])
+    waves = -(-kernel.items // constants["multiprocessors"])
+    overhead_s = constants["launch_s"] + waves * constants["wave_s"]
+    core_s = max(compute_s, memory_s) if kernel.overlaps else compute_s + memory_s
+    return Terms(compute_s, memory_s, 0.0, overhead_s, core_s + overhead_s)
+
+
+def exchange_bound(exchange: Exchange, link: float) -> float:
+    """Seconds; of an all-reduce as fast as switches that add can make it."""
+    return exchange.bytes / (link / 2 * exchange.directions)
+
+
+def exchange_estimate(exchange: Exchange, ngpu: int, link: float, constants: Constants) -> float:
+    """Seconds at the rate that measured exchanges reach; an all-reduce goes round a ring."""
+    rounds = 2 * (ngpu - 1) / ngpu if exchange.reduces else 1
+    at_full_rate_s = rounds * exchange_bound(exchange, link)
+    return constants["link_latency_s"] + at_full_rate_s / constants["link_efficiency"]
+
+
+def analyse_layer(
+    layers: Layers, work: Workload, hidden: int, rates: Rates, constants: Constants | None
+) -> Layer:
+    """One layer by the bound, or with constants by the estimate."""
     ops = operands(layers, work)
-    q, k, v, s, a = ops.q_bytes, ops.k_bytes, ops.v_bytes, ops.s_bytes, ops.a_bytes
-    exponentials = work.batch * layers.n_head * ops.pairs
-    part = held(layers, ops, work, reached.multiprocessors if reached else 1)
-    if work.fused:
-        flops = ops.scores_flops + ops.values_flops
-        fused = Kernel(flops, exponentials, ops.kv_bytes, q + a, ops.values_sync_bytes)
-        whole = kernel_cost(fused, part, ideal, reached)
-        return Layer(layers, ops, (whole,), whole)
-    kernels = (
-        Kernel(ops.scores_flops, 0, k, q + s, ops.scores_sync_bytes),
-        Kernel(0, exponentials, 0, 2 * s, 0),
-        Kernel(ops.values_flops, 0, v, s + a, ops.values_sync_bytes),
-    )
-    costs = tuple(kernel_cost(each, part, ideal, reached) for each in kernels)
-    return Layer(layers, ops, costs, summed(costs))
-
-
-def kernel_cost(kernel: Kernel, part: Held, ideal: Rates, reached: Rates | None) -> Cost:
-    """The roofline of one kernel: bound max(compute, memory) + sync, as if computing and reading
-    overlapped in full. Measured kernels overlap little: the estimate is the sum of its terms.
-    """
-    flops, exponentials, kv_bytes, other_bytes, sync_bytes = kernel
-    q_share, kv_share, visited, waves = part
-    gpu_flops = flops * q_share
-    gpu_bytes = kv_bytes * kv_share + other_bytes * q_share
-    compute_s, memory_s = gpu_flops / ideal.compute, gpu_bytes / ideal.memory
-    sync_s = sync_bytes / ideal.link
-    bound = Terms(compute_s, memory_s, sync_s, 0.0, max(compute_s, memory_s) + sync_s)
-    estimate = None
-    if reached:
-        compute_s = visited * max(
-            gpu_flops / reached.compute, exponentials * q_share * reached.exponential_s
+    exchanges = layer_exchanges(layers, ops, work, hidden)
+    share = busiest_shares(ops, work, exchanges)
+    kernels = layer_kernels(layers, ops, work, share)
+    kernel_terms = [kernel_bound(kernel, rates) for kernel in kernels]
+    exchange_s = [exchange_bound(each, rates.link) for each in exchanges]
+    alone, sync_s = one_after_another([(1, each) for each in kernel_terms]), math.fsum(exchange_s)
+    total_s = bound_s = max(alone.total_s, sync_s)
+    if constants is not None:
+        kernel_terms = [kernel_estimate(kernel, rates, constants) for kernel in kernels]
+        n, link = work.ngpu, rates.link
+        exchange_s = [exchange_estimate(each, n, link, constants) for each in exchanges]
+        alone, sync_s = (
+            one_after_another([(1, each) for each in kernel_terms]),
+            math.fsum(exchange_s),
         )
-        memory_s = gpu_bytes / reached.memory
-        sync_s = sync_bytes / reached.link + reached.link_latency_s if sync_bytes else 0.0
-        overhead_s = reached.launch_s + waves * reached.wave_s
-        total_s = compute_s + memory_s + sync_s + overhead_s
-        estimate = Terms(compute_s, memory_s, sync_s, overhead_s, total_s)
-    traffic = kv_bytes + other_bytes
-    return Cost(flops, kv_bytes, traffic, sync_bytes, gpu_flops, gpu_bytes, bound, estimate)
-
-
-def times_n(n: int, cost: Cost) -> Cost:
-    """The same n times, one after the other."""
-    f, k, b, s, gf, gb, (c, m, y, o, t), estimate = cost
-    if estimate:
-        ec, em, ey, eo, et = estimate
-        estimate = Terms(n * ec, n * em, n * ey, n * eo, n * et)
-    bound = Terms(n * c, n * m, n * y, n * o, n * t)
-    return Cost(n * f, n * k, n * b, n * s, n * gf, n * gb, bound, estimate)
-
-
-def summed(costs: Sequence[Cost]) -> Cost:
-    """Costs that follow one another."""
-
-    def each(fields: Iterable[Iterable[float]]) -> Any:
-        return map(sum, zip(*fields))
-
-    bound = Terms(*each(cost.bound for cost in costs))
-    reached = [cost.estimate for cost in costs if cost.estimate]
-    flops, kv, traffic, sync, gpu_flops, gpu_bytes = each(cost[:6] for cost in costs)
-    estimate = Terms(*each(reached)) if reached else None
-    return Cost(flops, kv, traffic, sync, gpu_flops, gpu_bytes, bound, estimate)
-
-
-class Product(NamedTuple):
-    """One matrix product of the classic report: K or V traffic alone, at the datasheet's rates."""
-
-    formula: str
-    shape: tuple[int, int, int]  # rows, inner and columns of a head's product
-    read_width: int  # of the K or V that is read
-    flops: int
-    read_bytes: int
-    sync_name: str
-    sync_columns: int
-    sync_bytes: int
-    compute_s: float
-    memory_s: float
-    sync_s: float
-    required: float  # bytes/s at which reading takes as long as computing on one GPU
-    required_with_sync: float
-
-
-def classic_products(gpu: GPU, layer: Layer, work: Workload) -> tuple[Product, Product]:
-    """S = Q K^T and A = S V as the user's document has them: bandwidth requirements take the
-    computation undivided by the number of GPUs.
-    """
-    ops, rate, n_head = layer.operands, ideal_rates(gpu, work), layer.shape.n_head
-    q, d, d_v, keys = work.query, ops.dim_qk, ops.dim_v, ops.keys
-    q_held, kv_held, spread = held_heads(n_head, ops.n_kv_head, work)
-
-    def product(
-        formula: str, shape: tuple[int, int, int], width: int, flops: int, read: int
-    ) -> Product:
-        name, columns, sync = syncs[formula]
-        alone_s, sync_s = flops / rate.compute, sync / rate.link
-        compute_s = alone_s * (q_held / n_head) / spread
-        memory_s = read / rate.memory * (kv_held / ops.n_kv_head) / spread
-        what = (formula, shape, width, flops, read, name, columns, sync)
-        return Product(
-            *what, compute_s, memory_s, sync_s, read / alone_s, read / (alone_s + sync_s)
-        )
-
-    partial = ("Attn and softmax statistics", d_v + 2) if work.fused else ("Attn", d_v)
-    syncs = {
-        "S = Q x K^T": ("S", keys, ops.scores_sync_bytes),
-        "Attn = S x V": (*partial, ops.values_sync_bytes),
-    }
-    return (
-        product("S = Q x K^T", (q, d, keys), d, ops.scores_flops, ops.k_bytes),
-        product("Attn = S x V", (q, keys, d_v), d_v, ops.values_flops, ops.v_bytes),
+        total_s = alone.total_s + sync_s
+    read = ops.kv_bytes if work.fused else ops.k_bytes + ops.v_bytes
+    scores = 0 if work.fused else 4 * ops.s_bytes
+    counts = Counts(
+        flops=ops.flops,
+        bytes=ops.q_bytes + read + scores + ops.a_bytes + ops.latent_bytes + ops.projected_bytes,
+        kv_read_bytes=read,
+        exchange_bytes=math.fsum([each.bytes for each in exchanges if not each.reduces]),
+        reduce_bytes=sum([int(each.bytes) for each in exchanges if each.reduces]),
+        gpu_flops=math.fsum([kernel.flops for kernel in kernels]),
+        gpu_bytes=math.fsum([kernel.bytes for kernel in kernels]),
     )
-
-
-def all_layers(
-    model: Model, work: Workload, ideal: Rates, reached: Rates | None
-) -> tuple[tuple[Layer, ...], Cost]:
-    layers = tuple([analyse_layer(each, work, ideal, reached) for each in model.layers])
-    totals = [times_n(each.shape.n_layer, each.whole) for each in layers]
-    return layers, totals[0] if len(totals) == 1 else summed(totals)
+    return Layer(
+        shape=layers,
+        operands=ops,
+        share=share,
+        kernels=kernels,
+        kernel_terms=kernel_terms,
+        exchanges=exchanges,
+        exchange_s=exchange_s,
+        counts=counts,
+        terms=alone._replace(sync_s=sync_s, total_s=total_s),
+        bound_s=bound_s,
+    )
 
 
 def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
     """What the cache takes in all, and with the weights (spread evenly) of each GPU's memory."""
-    bits, batch, decode = PRECISION_BITS[work.cache_dtype], work.batch, work.phase == "decode"
+    width, decode = bits(work.kv_dtype), work.phase == "decode"
     token_bits = lasting_bits = cache_bits = held_bits = 0
+    sequences, spread, copies = work.batch, 1, 1  # of the busiest GPU
+    if work.split == "seq":
+        spread = work.ngpu
+    elif work.split == "batch":
+        copies = work.ngpu
+        sequences = -(-work.batch // work.ngpu)
     growth = []  # (the most rows, bits of one on a GPU) of each kind of layer
-    spread = work.ngpu if work.split == "seq" else 1
     for layers in model.layers:
-        row = layers.n_layer * layers.row_elements * bits
-        # A latent belongs to all heads, so that splitting heads leaves it whole.
-        heads = 1 if layers.kv_lora_rank else layers.n_kv_head
-        held = row // heads * held_heads(1, heads, work)[1]
+        row_bits = layers.n_layer * layers.row_elements * width
+        held = row_bits
+        if work.split == "head" and not layers.kv_lora_rank:  # a latent belongs to all heads
+            held = row_bits // layers.n_kv_head * max(1, layers.n_kv_head // work.ngpu)
         rows = min(work.seq, layers.window) if layers.window else work.seq
         rows -= decode  # the new row is still on chip
-        token_bits += row
-        lasting_bits += 0 if layers.window else row
-        cache_bits += rows * row
+        token_bits += row_bits
+        lasting_bits += 0 if layers.window else row_bits
+        cache_bits += rows * row_bits
         held_bits += rows * held
-        growth.append((layers.window - decode if layers.window else MAX_COUNT, held * batch))
+        growth.append((layers.window - decode if layers.window else MAX_COUNT, held * sequences))
+    cache_bytes = -(-work.batch * cache_bits // 8)
+    share = sequences * held_bits / (work.batch * cache_bits * spread) if cache_bits else 0.0
     weights = None
     if model.params is not None:
-        weights = model.params.total * PRECISION_BITS[work.dtype] / 8 / work.ngpu
+        weights = model.params.total * bits(work.weight_dtype) / 8 / work.ngpu
     free_bits = int((gpu.memory - (weights or 0.0)) * 8 * spread)
     max_batch: int | None = 0
     max_seq: int | None = 0
-    if free_bits > 0:
-        max_batch = free_bits // held_bits if held_bits else None
+    if free_bits >= 0:
+        max_batch = copies * (free_bits // held_bits) if held_bits else None
         max_seq = longest_rows(growth, free_bits)
         max_seq = None if max_seq is None else max_seq + decode
     return Memory(
-        token_bits / 8,
-        lasting_bits / 8,
-        -(-batch * cache_bits // 8),
-        batch * held_bits / spread / 8,
-        weights,
-        batch * held_bits <= free_bits,
-        max_batch,
-        max_seq,
+        kv_bytes_per_token=token_bits / 8,
+        kv_bytes_per_token_beyond_windows=lasting_bits / 8,
+        cache_bytes=cache_bytes,
+        gpu_cache_bytes=cache_bytes * share,
+        gpu_weight_bytes=weights,
+        fits=sequences * held_bits <= free_bits,
+        max_batch=max_batch,
+        max_seq=max_seq,
     )
 
 
 def longest_rows(growth: list[tuple[int, int]], budget_bits: int) -> int | None:
     """The most rows whose cache fits into the budget; None if windows bound it for any number."""
-    growing = sum(bits for _, bits in growth)
-    for most, bits in sorted(growth):
+    growing = sum(row_bits for _, row_bits in growth)
+    for most, row_bits in sorted(growth):
         rows = budget_bits // growing
         if rows < most:
             return min(rows, MAX_COUNT)
-        budget_bits -= most * bits
-        growing -= bits
+        budget_bits -= most * row_bits
+        growing -= row_bits
     return None
 
 
-def rest_of_step(params: Parameters, work: Workload, rate: Rates) -> float:
-    """Seconds of everything but attention: every token computes with the active parameters, and
-    each weight that some token uses is read once. With experts chosen evenly, T tokens use the
-    share 1 - (1 - active/all)^T of the weights (all of them in a dense model).
+def rest_of_step(
+    model: Model, params: Parameters, work: Workload, rates: Rates, constants: Constants | None
+) -> float:
+    """Seconds of everything but attention: each token computes with the active parameters, each
+    weight that some token uses is read once, the experts of a token are chosen evenly, and the
+    output of all layers is all-reduced once more each. The estimate is fitted to measured matrix
+    products and experts (README, "The rest of the step").
     """
-    tokens = work.batch * work.query
-    used = 1 - (1 - params.active / params.total) ** tokens
-    compute_s = 2 * params.active * tokens / rate.compute / work.ngpu
-    weight_bytes = params.total * used * PRECISION_BITS[work.dtype] / 8
-    return max(compute_s, weight_bytes / rate.memory / work.ngpu)
+    tokens, n, weight_bytes = work.batch * work.query, work.ngpu, bits(work.weight_dtype) / 8
+    always = params.total - params.routed
+    chosen = params.routed * (1 - (1 - params.chosen) ** tokens)  # by some token
+    reduced = output_all_reduce(tokens, model.hidden, work.dtype)
+    if constants is None:
+        reduce_s = model.n_layer * exchange_bound(reduced, rates.link)
+        compute_s = 2 * params.active * tokens / (rates.gemm_compute * n)
+        return max(compute_s, (always + chosen) * weight_bytes / (rates.memory * n), reduce_s)
+    part = 1.25 if rates.gemm_bits >= 16 else 0.87
+    compute = rates.gemm_compute * min(1.0, part * constants["compute_efficiency"])
+    memory = rates.memory * constants["bandwidth_efficiency"]
+    flops = 2 * always * tokens
+    gemm_s = max(flops / compute, always * weight_bytes / memory)
+    expert_s = 2 * (params.active - always) * tokens / compute + chosen * weight_bytes / memory
+    kernels = 4 if params.routed else 2
+    kernel_s = kernels * (constants["launch_s"] + constants["wave_s"])
+    reduce_s = exchange_estimate(reduced, n, rates.link, constants) if n > 1 else 0.0
+    return (gemm_s + expert_s) / n + model.n_layer * (kernel_s + reduce_s)
 
 
-def half_length(
-    model: Model, params: Parameters, work: Workload, ideal: Rates, reached: Rates | None
-) -> int | None:
-    """The shortest sequence with which attention takes at least half of the step, if any does."""
+def phase_of(query: int, seq: int, generates: bool) -> str:
+    """All rows new is "prefill", one new row, still on chip, "decode", and in between "extend"."""
+    if query == seq and not (query == 1 and generates):
+        return "prefill"
+    return "decode" if query == 1 else "extend"
+
+
+def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) -> Analysis:
+    """The whole answer for one case, as an estimate where the GPU has the constants for it;
+    InputError for a case that cannot be.
+    """
+    check_case(gpu, model, work)
+    rates = case_rates(gpu, work)
+    constants = gpu.constants if gpu.has_estimate(work.ngpu) and not bound_only else None
+    layers = tuple(
+        [analyse_layer(each, work, model.hidden, rates, constants) for each in model.layers]
+    )
+    counts = [layer.shape.n_layer for layer in layers]
+    rest_s = None
+    if model.params is not None:
+        rest_s = rest_of_step(model, model.params, work, rates, constants)
+    return Analysis(
+        gpu=gpu,
+        model=model,
+        work=work,
+        basis="bound" if constants is None else "estimate",
+        layers=layers,
+        counts=one_after_another([*zip(counts, [layer.counts for layer in layers])]),
+        terms=one_after_another([*zip(counts, [layer.terms for layer in layers])]),
+        bound_s=math.fsum([n * layer.bound_s for n, layer in zip(counts, layers)]),
+        rest_s=rest_s,
+        ridge=rates.compute / rates.memory,
+        memory=analyse_memory(gpu, model, work),
+    )
+
+
+# -------------------------------------------------------------------------- what would help
+
+
+def half_length(case: Analysis) -> int | None:
+    """The shortest sequence with which attention takes at least half of the step. None where none
+    does, or the rest of the step is unknown or depends on the length: in prefill.
+    """
+    rest_s = case.rest_s
+    if rest_s is None or case.work.phase == "prefill":
+        return None
 
     def reaches(seq: int) -> bool:
-        case = work._replace(seq=seq, query=seq if work.phase == "prefill" else work.query)
-        rest_s = rest_of_step(params, case, reached or ideal)
-        return all_layers(model, case, ideal, reached)[1].terms.total_s >= rest_s
+        phase = phase_of(case.work.query, seq, case.work.phase == "decode")
+        work = case.work._replace(seq=seq, phase=phase)
+        attention_s = analyse(case.gpu, case.model, work, case.basis == "bound").terms.total_s
+        return attention_s >= rest_s
 
-    too_short, long_enough = work.query - 1, 2**40
+    too_short, long_enough = case.work.query - 1, 2**40
     if not reaches(long_enough):
         return None
     while long_enough - too_short > 1:
@@ -1584,115 +1780,124 @@ def half_length(
     return long_enough
 
 
-class Memo:
-    """What neighbouring cases of a sweep share, kept for one GPU and model at a time."""
-
-    def __init__(self) -> None:
-        self.known: dict[Any, Any] = {}
-
-    def get(self, key: Any, compute: Callable[[], Any]) -> Any:
-        if key not in self.known:
-            if len(self.known) > 1000:  # a sweep of a million cases holds no more than this
-                self.known.clear()
-            self.known[key] = compute()
-        return self.known[key]
-
-
-def analyse(
-    gpu: GPU,
-    model: Model,
-    work: Workload,
-    given: frozenset[str] = frozenset(),
-    memo: Memo | None = None,
-) -> Analysis:
-    """The whole answer for one case; InputError for one that cannot be."""
-    memo = memo or Memo()
-    ngpu, seq, batch, query, phase, *how = work
-    ideal, reached = memo.get((ngpu > 1, *how), lambda: both_rates(gpu, work))
-    if query > seq:
-        raise InputError(f"--query {query} must be at most --seq {seq}")
-    layers, whole = all_layers(model, work, ideal, reached)
-    memory = analyse_memory(gpu, model, work)
-    attention_s, new_tokens = whole.terms.total_s, batch * query
-    rest_s = share = half = None
-    if model.params:
-        params = model.params
-        rest_s = rest_of_step(params, work, reached or ideal)
-        share = attention_s / (attention_s + rest_s)
-        key = (ngpu, batch, phase, phase == "prefill" or query, *how)
-        half = memo.get(key, lambda: half_length(model, params, work, ideal, reached))
-    speed = new_tokens / attention_s if memory.fits else None
-    return Analysis(
-        gpu,
-        model,
-        work,
-        given,
-        ideal.compute / ideal.memory,
-        layers,
-        whole,
-        memory,
-        Throughput(new_tokens, speed, rest_s, share, half),
-    )
-
-
 class Change(NamedTuple):
-    """One change to a case, and what it brings."""
+    """A change to a case, and the case that it makes."""
 
-    name: str
-    flag: str
-    gain: float  # time per new token before / after
-    total_s: float  # attention of all layers
-    fits: bool
+    what: str
+    before: Analysis
+    after: Analysis
+
+    @property
+    def flags(self) -> str:
+        """What makes one of the other. Cache and weights do not follow the arithmetic here."""
+        before, after = self.before.work, self.after.work
+        held = ("kv_dtype", "weight_dtype") if after.dtype != before.dtype else ()
+        changed = [
+            f"--{dashed(name)} {value}"
+            for name, value in after._asdict().items()
+            if value != getattr(before, name) or name in held
+        ]
+        if self.before.model.layers != self.after.model.layers:
+            changed.append(f"--set Model.n_kv_head={self.after.model.layers[0].n_kv_head}")
+        return " ".join(changed).replace("--fused True", "--fused")
+
+    def gain(self, before_s: float, after_s: float) -> float:
+        """Time per new token before over after."""
+        return before_s / after_s * self.after.new_tokens / self.before.new_tokens
+
+    @property
+    def attention_gain(self) -> float:
+        if self.before.basis != self.after.basis:  # more GPUs, but no constants of their link
+            return self.gain(self.before.bound_s, self.after.bound_s)
+        return self.gain(self.before.terms.total_s, self.after.terms.total_s)
+
+    @property
+    def step_gain(self) -> float | None:
+        """None: the rest of the step is unknown."""
+        if not self.before.step_s or not self.after.step_s:
+            return None
+        return self.gain(self.before.step_s, self.after.step_s)
+
+    @property
+    def fits(self) -> bool:
+        return self.after.memory.fits
+
+    @property
+    def helps(self) -> bool:
+        """Whether it makes something faster by a hundredth, or the case fit."""
+        gain, fitted = max(self.attention_gain, self.step_gain or 0.0), self.before.memory.fits
+        return self.fits > fitted or (gain >= 1.01 and self.fits == fitted)
 
 
-def changes(case: Analysis) -> Iterator[tuple[str, str, Model, Workload]]:
-    """Every single change that applies to a case, whether it helps or not."""
-    gpu, model, work = case.gpu, case.model, case.work
+def dashed(name: str) -> str:
+    return name.replace("_", "-")
 
-    def on(name: str, flag: str, **change: Any) -> tuple[str, str, Model, Workload]:
-        return name, flag, model, work._replace(**change)
 
-    if not work.fused:
-        yield on("fused kernel", "--fused", fused=True)
-    if work.ngpu > 1 and work.split == "seq":
-        yield on("split heads, not keys", "--split head", split="head")
-    if work.ngpu > 1 and work.link == "pcie" and "nvlink" in gpu.links:
-        yield on("NVLink", "--link nvlink", link="nvlink")
-    cache = work.cache_dtype
-    for lower in LOWER_PRECISIONS[cache]:
-        if PRECISION_BITS[lower] < PRECISION_BITS[cache]:
-            yield on(f"{lower} KV cache", f"--kv-dtype {lower}", kv_dtype=lower)
-            break
-    for lower in LOWER_PRECISIONS[work.dtype]:
-        if lower in gpu.peaks:
-            yield on(f"{lower} arithmetic", f"--dtype {lower}", dtype=lower)
-            break
-    yield on("twice the GPUs", f"--ngpu {2 * work.ngpu}", ngpu=2 * work.ngpu)
-    yield on("twice the batch", f"--batch {2 * work.batch}", batch=2 * work.batch)
-    grouped = tuple(
-        each._replace(n_kv_head=each.n_head // 8)
-        if each.n_head % 8 == 0 and each.n_head // 8 < each.n_kv_head and not each.kv_lora_rank
-        else each
-        for each in model.layers
-    )
-    if grouped != model.layers:
-        heads = grouped[0].n_kv_head
-        name = f"a model of {heads} K/V heads"
-        yield name, f"n_kv_head {heads}", model._replace(layers=grouped), work
+def changed(case: Analysis, what: str, model: Model, work: Workload) -> list[Change]:
+    """The change to another model or workload, if that can be."""
+    try:
+        after = analyse(case.gpu, model, work, case.basis == "bound")
+    except InputError:  # more GPUs than a link joins, say
+        return []
+    return [Change(what, case, after)]
+
+
+def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
+    """What the flags of a case could be instead, and what that means."""
+    work = case.work
+
+    def below(precision: str, known: Collection[str] = PRECISIONS) -> list[str]:
+        lower = PRECISIONS[precision].lower
+        return [name for name in lower if name in known and bits(name) < bits(precision)][:1]
+
+    return {
+        "fused": {True: "one fused kernel", False: "a kernel for each product"},
+        "split": SPLITS if work.ngpu > 1 else {},
+        "link": LINKS if work.ngpu > 1 else {},
+        "kv_dtype": {name: f"{name} KV cache" for name in below(work.kv_dtype)},
+        "weight_dtype": {name: f"{name} weights" for name in below(work.weight_dtype)},
+        "dtype": {name: f"{name} arithmetic" for name in below(work.dtype, case.gpu.peaks)},
+        "ngpu": {
+            **({work.ngpu // 2: "half the GPUs"} if work.ngpu % 2 == 0 else {}),
+            2 * work.ngpu: "twice the GPUs",
+        },
+        "batch": {2 * work.batch: "twice the batch"},
+    }
 
 
 def what_would_help(case: Analysis) -> list[Change]:
-    """The changes that make attention faster, or its cache fit, the largest gain first."""
-    before = case.whole.terms.total_s / case.throughput.new_tokens
-    found = []
-    for name, flag, model, work in changes(case):
-        with contextlib.suppress(InputError):  # twice the GPUs of a GPU that has no such link
-            total_s = all_layers(model, work, *both_rates(case.gpu, work))[1].terms.total_s
-            gain = before / (total_s / (work.batch * work.query))
-            fits = analyse_memory(case.gpu, model, work).fits
-            if fits > case.memory.fits or (gain >= 1.01 and fits == case.memory.fits):
-                found.append(Change(name, flag, gain, total_s, fits))
-    return sorted(found, key=lambda change: (-change.fits, -change.gain))
+    """The single changes that help, the largest gain first, and last, if it is more than one flag,
+    those together that go on helping once the others are in: no other GPUs, batch or model.
+    """
+    found: list[Change] = []
+    flags = []
+    for name, values in other_values(case).items():
+        for value, what in values.items():
+            work = case.work._replace(**{name: value})
+            helpful = [each for each in changed(case, what, case.model, work) if each.helps]
+            found += helpful
+            if helpful and name not in ("ngpu", "batch"):
+                flags.append({name: value})
+    halved = [each._replace(n_kv_head=each.n_kv_head // 2) for each in case.model.layers]
+    if "n_kv_head" in case.model.figures and not any(
+        each.n_kv_head % 2 or each.kv_lora_rank for each in case.model.layers
+    ):
+        model = case.model._replace(layers=tuple(halved))
+        found += [
+            each for each in changed(case, "half the K/V heads", model, case.work) if each.helps
+        ]
+    found.sort(key=lambda change: (-change.fits, -change.attention_gain))
+    best = case
+    while flags:
+        steps = [changed(best, "", best.model, best.work._replace(**flag)) for flag in flags]
+        helpful = [change for step in steps for change in step if change.helps]
+        if not helpful:
+            break
+        best = max(
+            helpful, key=lambda each: (each.fits, each.step_gain or each.attention_gain)
+        ).after
+    together = Change("all that help together", case, best)
+    return [*found, together] if together.flags.count("--") > 1 else found
 
 
 # ------------------------------------------------------------------------------------ views
@@ -1708,9 +1913,21 @@ def whole_bytes(count: int) -> str:
     return f"{count} bytes"
 
 
+class Product(NamedTuple):
+    """One matrix product of a head: `rows` x `inner` times `inner` x `columns`."""
+
+    formula: str
+    rows: int
+    inner: int
+    columns: int
+    read_width: int  # of the K or V that is read
+    flops: int
+    read_bytes: int
+
+
 def report(case: Analysis) -> str:
     """The classic report: both products of one layer (of each kind), step by step."""
-    work, many = case.work, len(case.layers) > 1
+    work, many, rates = case.work, len(case.layers) > 1, case_rates(case.gpu, case.work)
     lines = [
         RULE,
         f"Working with {work.ngpu} {case.gpu.name} GPUs",
@@ -1726,63 +1943,84 @@ def report(case: Analysis) -> str:
             f"V{kind} (including cache): {ops.keys} x {ops.dim_v}",
         ]
     cache = whole_bytes(case.memory.cache_bytes)
-    lines.append(f"Cached KV size ({work.cache_dtype.upper()}): {cache}")
+    lines.append(f"Cached KV size ({work.kv_dtype.upper()}): {cache}")
     for layer in case.layers:
         kind = f"{layer.shape.kind.capitalize()} " if many else ""
         lines += [RULE, f"In {kind}Attention Layer (per {layer.shape.n_head} head)"]
-        for product in classic_products(case.gpu, layer, work):
-            lines += report_product(case, layer, product)
+        after = iter(layer.exchanges)  # the document has one after each product
+        ops, query = layer.operands, work.query
+        d, d_v, keys = ops.dim_qk, ops.dim_v, ops.keys
+        for product in (
+            Product("S = Q x K^T", query, d, keys, d, ops.scores_flops, ops.k_bytes),
+            Product("Attn = S x V", query, keys, d_v, d_v, ops.values_flops, ops.v_bytes),
+        ):
+            exchange = next(after, None) if not work.fused and work.split == "seq" else None
+            lines += report_product(case, layer, product, exchange)
+        for i, exchange in enumerate(after):
+            what = "All-reducing the output" if exchange.reduces else f"Exchanging {exchange.name}"
+            lines += [
+                "" if i else RULE,
+                f"{what} ({exchange.precision.upper()}): {math.ceil(exchange.bytes)} bytes",
+                f"Sync time:  {exchange_bound(exchange, rates.link):.3e}s",
+            ]
     return "\n".join(lines) + "\n"
 
 
-def report_product(case: Analysis, layer: Layer, p: Product) -> list[str]:
-    work = case.work
+def report_product(
+    case: Analysis, layer: Layer, product: Product, exchange: Exchange | None
+) -> list[str]:
+    """A product, and the exchange that the document has after it. Its bandwidth requirements take
+    the time that one GPU would compute.
+    """
+    work, ops, rates = case.work, layer.operands, case_rates(case.gpu, case.work)
     batch = f"{work.batch} x " if work.batch > 1 else ""
-    heads, ops = f"{batch}{layer.shape.n_head}", layer.operands
-    kept = read_dtype(ops.latent_form, work)
+    heads = f"{batch}{layer.shape.n_head}"
+    kept = work.dtype if ops.latent_form == "plain" else work.kv_dtype
     label, cache_label = work.dtype.upper(), kept.upper()
-    element, cache_element = (f"{PRECISION_BITS[name] / 8:g}" for name in (work.dtype, kept))
-    rows, inner, columns = p.shape
+    element, cache_element = (f"{bits(name) / 8:g}" for name in (work.dtype, kept))
+    formula, read = product.formula, product.read_bytes
+    alone = kernel_bound(Kernel(formula, product.flops, bytes=read), rates)
     lines = [
         RULE,
-        p.formula,
-        f"{heads} x (({rows} x {inner}) x ({inner} x {columns}))",
+        formula,
+        f"{heads} x (({product.rows} x {product.inner}) x ({product.inner} x {product.columns}))",
         RULE,
-        f"Total FLOPS: {p.flops} FLOPS",
-        f"Computation time ({label}):  {p.compute_s:.3e}s",
+        f"Total FLOPS: {product.flops} FLOPS",
+        f"Computation time ({label}):  {alone.compute_s * layer.share.scores:.3e}s",
         "",
         f"Read Key Matrix ({cache_label}): {batch}{ops.n_kv_head} x"
-        f" ({p.read_width} x {ops.read_rows}) x {cache_element} = {p.read_bytes} bytes",
-        f"Memory time:  {p.memory_s:.3e}s",
+        f" ({product.read_width} x {ops.read_rows}) x {cache_element} = {read} bytes",
+        f"Memory time:  {alone.memory_s * layer.share.kv:.3e}s",
         "",
     ]
-    if p.sync_bytes:
-        synchronised = (
-            f"Synchronizing {p.sync_name} ({label}): {heads} x"
-            f" ({rows} x {p.sync_columns}) x {element} = {p.sync_bytes} bytes"
-        )
-        reduced = f"All-reducing Attn ({label}), each GPU of {work.ngpu}: {p.sync_bytes} bytes"
+    if exchange:
+        sync_s = exchange_bound(exchange, rates.link)
         lines += [
-            synchronised if work.split == "seq" else reduced,
-            f"Sync time:  {p.sync_s:.3e}s",
+            f"Synchronizing {formula.split(maxsplit=1)[0]} ({label}): {heads} x"
+            f" ({product.rows} x {product.columns}) x {element} = {exchange.bytes} bytes",
+            f"Sync time:  {sync_s:.3e}s",
             "",
-            f"Bandwidth Requirement (with sync): {p.required_with_sync / 1e12:.3f} TB/s",
+            "Bandwidth Requirement (with sync):"
+            f" {read / (alone.compute_s + sync_s) / 1e12:.3f} TB/s",
         ]
-    lines.append(f"Bandwidth Requirement (without sync): {p.required / 1e12:.3f} TB/s")
-    return lines
+    required = read / alone.compute_s / 1e12
+    return [*lines, f"Bandwidth Requirement (without sync): {required:.3f} TB/s"]
 
 
 def prefixed(value: float, unit: str) -> str:
-    """Three significant digits with the prefix that suits them.
+    """Three significant digits with the prefix that suits them, in at most seven columns before a
+    unit of one letter.
 
-    >>> prefixed(0.00123456, "s"), prefixed(45.6e9, "B")
-    ('1.23 ms', '45.6 GB')
+    >>> prefixed(0.00123456, "s"), prefixed(45.6e9, "B"), prefixed(13140, "s"), prefixed(2e7, "s")
+    ('1.23 ms', '45.6 GB', '13140 s', '2e7 s')
     """
     prefixes = ("f", "p", "n", "u", "m", "", "K", "M", "G", "T", "P", "E")
-    value = float(f"{value:.3g}")
+    value = float(f"{value:.3g}") if value < 1000 or unit != "s" else value
+    if unit == "s" and value >= 1000:
+        return f"{value:.0f} s" if value < 1e5 else f"{value:.0e} s".replace("e+0", "e")
     power = 0
     if value:
-        power = min(max(int(f"{value:e}".split("e")[1]) // 3, -5), 6 if unit != "s" else 0)
+        power = min(max(int(f"{value:e}".split("e")[1]) // 3, -5), 6)
     return f"{value / 1000.0**power:.3g} {prefixes[power + 5]}{unit}"
 
 
@@ -1815,7 +2053,7 @@ def title(case: Analysis) -> str:
         f"{work.phase}, {work.batch:,} x {plural(work.query, 'new token')}, {work.seq:,} keys",
         (model.name and f"{model.name}: ") + " + ".join(kinds) + shared,
         f"{work.ngpu:,} x {case.gpu.name}",
-        f"{work.dtype}, {work.cache_dtype} cache",
+        f"{work.dtype}, {work.kv_dtype} cache",
         "fused" if work.fused else "unfused",
         spread,
     ]
@@ -1833,54 +2071,67 @@ def times(ratio: float) -> str:
 
 def verdict(case: Analysis) -> str:
     """The largest term of all, and how far the next is below it."""
-    terms = case.whole.terms
-    ranked = sorted(terms[:4], reverse=True)
+    ranked = sorted(case.terms.parts.values(), reverse=True)
     ahead = f"{times(ranked[0] / ranked[1])} the next term" if ranked[1] else "the only term"
-    return f"{terms.limit} limits attention: {prefixed(ranked[0], 's')}, {ahead}"
+    return f"{case.terms.limit} limits attention: {prefixed(ranked[0], 's')}, {ahead}"
 
 
-def bars(cost: Cost) -> Iterator[str]:
+def bars(terms: Terms) -> Iterator[str]:
     """A bar for each term, and how far it is below the largest."""
-    terms = cost.terms
-    largest = max(terms[:4])
-    for name, seconds in zip(TERMS, terms):
+    largest = terms.parts[terms.limit]
+    for name, seconds in terms.parts.items():
         if seconds:
             bar = "#" * max(round(32 * seconds / largest), 1)
             note = "<- limits" if name == terms.limit else f"{times(largest / seconds)} below"
             yield f"  {name:9} {bar:32} {prefixed(seconds, 's'):>9}  {note}"
 
 
+# Seven columns hold a time; a name as wide needs one more before it.
+TERM_WIDTHS = {name: max(8, len(name) + 1) for name in (*TERMS, "total")}
+
+
+def term_heads() -> str:
+    return "".join(f"{name:>{width}}" for name, width in TERM_WIDTHS.items())
+
+
 def term_cells(terms: Terms) -> str:
-    return "".join(f"{prefixed(seconds, 's') if seconds else '-':>9}" for seconds in terms)
+    cells = zip(TERM_WIDTHS.values(), terms)
+    return "".join(f"{prefixed(s, 's') if s else '-':>{width}}" for width, s in cells)
 
 
 def cost_table(case: Analysis) -> Iterator[str]:
-    """One layer of each kind, its kernels if there are several, and all layers."""
-    yield f"{'':15}{''.join(f'{name:>9}' for name in (*TERMS, 'total'))} FLOP/byte  limit"
+    """One layer of each kind, its kernels and exchanges if there are several, and all layers."""
+    yield f"{'':17}{term_heads()} FLOP/byte  limit"
 
-    def row(name: str, cost: Cost) -> str:
-        return f"{name:15}{term_cells(cost.terms)}{cost.intensity:10.3g}  {cost.terms.limit}"
+    def row(name: str, terms: Terms, flops: float, traffic: float) -> str:
+        intensity = f"{flops / traffic:10.3g}" if traffic else f"{'-':>10}"
+        return f"{name:17}{term_cells(terms)}{intensity}  {terms.limit}"
 
     for layer in case.layers:
-        yield row(f"{layer.shape.kind} layer", layer.whole)
-        if len(layer.kernels) > 1:
-            yield from (row(f"  {name}", each) for name, each in zip(UNFUSED, layer.kernels))
-    yield row(f"all {sum(each.n_layer for each in case.model.layers):,} layers", case.whole)
+        counts = layer.counts
+        yield row(f"{layer.shape.kind} layer", layer.terms, counts.gpu_flops, counts.gpu_bytes)
+        if len(layer.kernels) + len(layer.exchanges) > 1:
+            for kernel, terms in zip(layer.kernels, layer.kernel_terms):
+                yield row(f"  {kernel.name}", terms, kernel.flops, kernel.bytes)
+            for exchange, seconds in zip(layer.exchanges, layer.exchange_s):
+                yield row(f"  {exchange.name}", Terms(sync_s=seconds, total_s=seconds), 0, 0)
+    layers = sum(each.n_layer for each in case.model.layers)
+    yield row(f"all {layers:,} layers", case.terms, case.counts.gpu_flops, case.counts.gpu_bytes)
 
 
 def memory_lines(case: Analysis) -> Iterator[str]:
     memory = case.memory
-    growth = f"{memory.bytes_per_token:,.10g} bytes per token"
-    if memory.bytes_per_token != memory.bytes_per_token_beyond_windows:
-        growth += f" ({memory.bytes_per_token_beyond_windows:,.10g} beyond the windows)"
+    growth = f"{memory.kv_bytes_per_token:,.10g} bytes per token"
+    if memory.kv_bytes_per_token != memory.kv_bytes_per_token_beyond_windows:
+        growth += f" ({memory.kv_bytes_per_token_beyond_windows:,.10g} beyond the windows)"
     yield f"KV cache: {growth}, {prefixed(memory.cache_bytes, 'B')} in all"
-    weights = "no parameter count, so weights not counted"
-    if memory.gpu_weight_bytes is not None:
-        weights = f"with {prefixed(memory.gpu_weight_bytes, 'B')} of weights"
-    yield (
-        f"  on each GPU {prefixed(memory.gpu_cache_bytes, 'B')} of"
-        f" {prefixed(case.gpu.memory, 'B')} ({weights})"
-    )
+    used = prefixed(memory.gpu_cache_bytes, "B")
+    if memory.gpu_weight_bytes is None:
+        used += ", weights not counted: no parameter count"
+    else:
+        weights = prefixed(memory.gpu_weight_bytes, "B")
+        used += f" and {weights} of {case.work.weight_dtype} weights"
+    yield f"  on each GPU of {prefixed(case.gpu.memory, 'B')}: {used}"
     if not memory.max_seq and memory.max_seq is not None:
         yield "  no room for a cache beside the weights"
         return
@@ -1889,22 +2140,23 @@ def memory_lines(case: Analysis) -> Iterator[str]:
 
 
 def throughput_lines(case: Analysis) -> Iterator[str]:
-    work, whole, step = case.work, case.whole, case.throughput
-    what = plural(work.batch, "prompt") if work.phase == "prefill" else "step"
-    spent = f"bound {prefixed(whole.bound.total_s, 's')}, no kernel is faster"
-    if whole.estimate:
-        spent = f"estimate {prefixed(whole.estimate.total_s, 's')}, {spent}"
+    what = plural(case.work.batch, "prompt") if case.work.phase == "prefill" else "step"
+    spent = f"bound {prefixed(case.bound_s, 's')}, no kernel is faster"
+    if case.basis == "estimate":
+        spent = f"estimate {prefixed(case.terms.total_s, 's')}, {spent}"
     yield f"attention per {what}: {spent}"
-    if not whole.estimate:
+    if case.basis == "bound":
         yield "  no estimate: no constants of measured kernels for this GPU"
-    if step.tokens_per_s:
-        yield f"  at most {digits(step.tokens_per_s)} tokens/s from attention alone"
-    if step.rest_s is not None and step.attention_share is not None:
-        half = "at no length" if step.half_seq is None else f"from {step.half_seq:,} keys on"
+    if case.memory.fits:
+        yield f"  at most {digits(case.new_tokens / case.bound_s)} tokens/s from attention alone"
+    if case.rest_s is not None and case.step_s is not None:
+        half = half_length(case)
         yield (
-            f"  {step.attention_share:.1%} of the step, the rest takes"
-            f" {prefixed(step.rest_s, 's')}; half of it {half}"
+            f"  {case.attention_share:.1%} of the step of {prefixed(case.step_s, 's')}, the rest"
+            f" takes {prefixed(case.rest_s, 's')}"
         )
+        if half:
+            yield f"  half of the step from {half:,} keys on"
 
 
 def help_lines(case: Analysis) -> Iterator[str]:
@@ -1914,7 +2166,7 @@ def help_lines(case: Analysis) -> Iterator[str]:
         fits = "" if change.fits else "still does not fit"
         if change.fits and not case.memory.fits:
             fits = "makes it fit"
-        line = f"  {times(change.gain):>8}  {change.flag:17} {change.name:28} {fits}"
+        line = f"  {times(change.attention_gain):>8}  {change.flags:17} {change.what:25} {fits}"
         yield line.rstrip()
 
 
@@ -1927,10 +2179,10 @@ def summary(case: Analysis) -> str:
         f"figures: GPU from {case.gpu.source}, model from {case.model.source}",
         "",
         verdict(case),
-        *bars(case.whole),
+        *bars(case.terms),
         "",
         *cost_table(case),
-        f"  a kernel below the ridge point of {case.ridge:.3g} FLOP/byte waits for memory",
+        f"  at the datasheet's rates, less than {case.ridge:.3g} FLOP/byte waits for memory",
         "",
         *memory_lines(case),
         *throughput_lines(case),
@@ -1949,88 +2201,6 @@ def misfit(case: Analysis) -> str:
     return f"{what} not fit: {needed_of}"
 
 
-JSON_NAMES = {
-    **{name: name.replace("_us", "_s") for name in ("launch_us", "wave_us", "link_latency_us")},
-    "exponentials": "exponentials_per_s",
-}
-
-
-def work_record(work: Workload) -> dict[str, Any]:
-    return work._replace(kv_dtype=work.cache_dtype)._asdict()
-
-
-def case_record(outcome: Outcome) -> dict[str, Any]:
-    """Which case it is; what follows is its analysis, or why there is none."""
-    names = {"gpu": outcome.gpu.name, "model": outcome.model.name or None}
-    return {"schema": 1, **names, **work_record(outcome.work)}
-
-
-def input_record(case: Analysis) -> dict[str, Any]:
-    """Every input with its value in base units and where it came from."""
-
-    def of(value: object, source: str) -> dict[str, object]:
-        return {"value": value, "from": source}
-
-    gpu, model = case.gpu, case.model
-    flags = {
-        name: of(value, "flag" if name in case.given else "default")
-        for name, value in work_record(case.work).items()
-    }
-    figures = {
-        "name": gpu.name,
-        **{f"{name}_flop_per_s": value for name, value in gpu.peaks.items()},
-        "memory_bytes": gpu.memory,
-        "bandwidth_bytes_per_s": gpu.bandwidth,
-        **{f"{name}_bytes_per_s": value for name, value in gpu.links.items()},
-        **({"last_level_cache_bytes": gpu.cache} if gpu.cache else {}),
-        **{JSON_NAMES.get(name, name): value for name, value in gpu.constants.items()},
-    }
-    return {
-        **flags,
-        "gpu": {name: of(value, gpu.source) for name, value in figures.items()},
-        "model": {name: of(*figure) for name, figure in model.inputs.items()},
-    }
-
-
-def cost_record(cost: Cost) -> dict[str, Any]:
-    *counts, bound, estimate = cost
-    return {
-        **dict(zip(Cost._fields, counts)),
-        "intensity_flop_per_byte": cost.intensity,
-        "bound": bound._asdict(),
-        "estimate": estimate._asdict() if estimate else None,
-        "limit": cost.terms.limit,
-    }
-
-
-def record(case: Analysis) -> dict[str, Any]:
-    """The whole analysis as plain data, in base units."""
-    return {
-        **case_record(case),
-        "verdict": case.whole.terms.limit,
-        "ridge_flop_per_byte": case.ridge,
-        "memory": case.memory._asdict(),
-        "throughput": case.throughput._asdict(),
-        "all_layers": cost_record(case.whole),
-        "layers": [
-            {
-                **dict(zip(("kind", "n_layer", "n_head"), layer.shape)),
-                "window_keys": layer.shape.window or None,
-                **layer.operands._asdict(),
-                **cost_record(layer.whole),
-                "kernels": [
-                    {"name": name, **cost_record(each)}
-                    for name, each in zip(UNFUSED, layer.kernels)
-                    if len(layer.kernels) > 1
-                ],
-            }
-            for layer in case.layers
-        ],
-        "inputs": input_record(case),
-        "would_help": [change._asdict() for change in what_would_help(case)],
-    }
-
-
 class Refusal(NamedTuple):
     """A combination of a sweep that cannot be, and why."""
 
@@ -2041,6 +2211,36 @@ class Refusal(NamedTuple):
 
 
 Outcome = Union[Analysis, Refusal]
+
+# The columns of CSV and JSON: what is asked, and what an analysis answers; null where unknown.
+CASE_COLUMNS: dict[str, Callable[[Outcome], Any]] = {
+    "gpu": operator.attrgetter("gpu.name"),
+    "model": lambda outcome: outcome.model.name or None,
+    **{name: operator.attrgetter(f"work.{name}") for name in Workload._fields},
+    "error": lambda outcome: outcome.reason if isinstance(outcome, Refusal) else None,
+}
+RESULT_COLUMNS: dict[str, Callable[[Analysis], Any]] = {
+    "basis": operator.attrgetter("basis"),
+    "limit": operator.attrgetter("terms.limit"),
+    **{name: operator.attrgetter(f"terms.{name}") for name in Terms._fields},
+    **{
+        name: operator.attrgetter(name)
+        for name in (
+            "bound_s rest_s step_s attention_share new_tokens attention_tokens_per_s"
+            " step_tokens_per_s"
+        ).split()
+    },
+    **{name: operator.attrgetter(f"counts.{name}") for name in Counts._fields},
+    "intensity_flop_per_byte": operator.attrgetter("counts.intensity"),
+    "ridge_flop_per_byte": operator.attrgetter("ridge"),
+    **{name: operator.attrgetter(f"memory.{name}") for name in Memory._fields},
+}
+COLUMNS: dict[str, Callable[[Any], Any]] = {**CASE_COLUMNS, **RESULT_COLUMNS}
+
+
+def flat_record(outcome: Outcome) -> dict[str, Any]:
+    columns = COLUMNS if isinstance(outcome, Analysis) else CASE_COLUMNS
+    return {name: column(outcome) for name, column in columns.items()}
 
 
 class Sweep(NamedTuple):
@@ -2062,11 +2262,7 @@ class Sweep(NamedTuple):
 
 def axis_value(outcome: Outcome, axis: str) -> Any:
     """The value of one axis as a person writes it."""
-    if axis == "gpu":
-        return outcome.gpu.name
-    if axis == "model":
-        return outcome.model.name or "config"
-    return outcome.work.cache_dtype if axis == "kv_dtype" else getattr(outcome.work, axis)
+    return COLUMNS[axis](outcome) or "config"  # of what has no name
 
 
 def constants_text(sweep: Sweep, outcome: Outcome) -> str:
@@ -2108,13 +2304,9 @@ def table(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
             first = False
             yield constants_text(sweep, outcome) + "\n\n"
             heads = " ".join(f"{dashed(name):>{width}}" for name, width in zip(names, widths))
-            terms = "".join(f"{name:>{width}}" for name, width in TABLE_COLUMNS)
-            yield f"{heads}{terms}  limit\n"
+            yield f"{heads} {term_heads()}  tokens/s  limit\n"
         values = (f"{axis_value(outcome, name):>{width}}" for name, width in zip(names, widths))
         yield " ".join(values) + table_cells(outcome) + "\n"
-
-
-TABLE_COLUMNS = (*((name, 9) for name in (*TERMS, "total")), ("tokens/s", 10))
 
 
 def axis_width(sweep: Sweep, name: str) -> int:
@@ -2133,106 +2325,81 @@ def axis_width(sweep: Sweep, name: str) -> int:
 def table_cells(outcome: Outcome) -> str:
     if isinstance(outcome, Refusal):
         return f"  {outcome.reason}"
-    terms, speed = outcome.whole.terms, outcome.throughput.tokens_per_s
-    cells = term_cells(terms)
+    speed = outcome.attention_tokens_per_s
     mark = "" if outcome.memory.fits else "  ! does not fit"
-    return f"{cells}{digits(speed) if speed else '-':>10}  {terms.limit}{mark}"
-
-
-COST_COLUMNS = (
-    *Cost._fields[:6],
-    "intensity_flop_per_byte",
-    *(f"{kind}.{name}" for kind in ("bound", "estimate") for name in Terms._fields),
-    "limit",
-)
-NO_TERMS = (None,) * len(Terms._fields)
-
-
-def cost_cells(cost: Cost) -> tuple[Any, ...]:
-    estimate = cost.estimate or NO_TERMS
-    return (*cost[:6], cost.intensity, *cost.bound, *estimate, cost.terms.limit)
-
-
-def csv_columns(sweep: Sweep) -> list[str]:
-    """The paths of the JSON record, but for the inputs' sources and the advice."""
-    layer = ["kind", "n_layer", "n_head", "window_keys", *Operands._fields, *COST_COLUMNS]
-    if not sweep.fused:
-        layer += [f"kernels.{i}.{name}" for i in range(3) for name in ("name", *COST_COLUMNS)]
-    kinds = max(len(model.layers) for run in sweep.axes["model"] for model in run)
-    return [
-        *("gpu", "model", *Workload._fields, "error", "verdict", "ridge_flop_per_byte"),
-        *(f"memory.{name}" for name in Memory._fields),
-        *(f"throughput.{name}" for name in Throughput._fields),
-        *(f"all_layers.{name}" for name in COST_COLUMNS),
-        *(f"layers.{i}.{name}" for i in range(kinds) for name in layer),
-    ]
-
-
-TRUTH = {True: "true", False: "false"}
-
-
-def work_cells(outcome: Outcome) -> tuple[Any, ...]:
-    ngpu, seq, batch, query, phase, dtype, kv_dtype, fused, split, link = outcome.work
-    how = (phase, dtype, kv_dtype or dtype, TRUTH[fused], split, link)
-    return (outcome.gpu.name, outcome.model.name, ngpu, seq, batch, query, *how)
-
-
-def csv_cells(case: Analysis) -> list[Any]:
-    token, lasting, cache, gpu_cache, weights, fits, max_batch, max_seq = case.memory
-    cells = [
-        *work_cells(case),
-        None,
-        case.whole.terms.limit,
-        case.ridge,
-        *(token, lasting, cache, gpu_cache, weights, TRUTH[fits], max_batch, max_seq),
-        *case.throughput,
-        *cost_cells(case.whole),
-    ]
-    for shape, ops, kernels, whole in case.layers:
-        cells += (shape.kind, shape.n_layer, shape.n_head, shape.window or None)
-        cells += ops
-        cells += cost_cells(whole)
-        if not case.work.fused:
-            for name, kernel in zip(UNFUSED, kernels):
-                cells += (name, *cost_cells(kernel))
-    return cells
-
-
-class Lines:
-    """A file that keeps the last line written, for csv.writer."""
-
-    line = ""
-
-    def write(self, line: str) -> None:
-        self.line = line
+    cells = " " + term_cells(outcome.terms)
+    return f"{cells}{digits(speed) if speed else '-':>10}  {outcome.terms.limit}{mark}"
 
 
 def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-    """RFC 4180: a header, then a line a case, in base units; no value for a null."""
-    import csv  # noqa: PLC0415  # only this view needs it
+    """RFC 4180 but for lines that end in a newline alone: a header, then a line a case."""
+    import csv  # only this view needs it
 
-    columns, lines = csv_columns(sweep), Lines()
-    write = csv.writer(lines).writerow
-    write(columns)
-    yield lines.line
+    truth = {True: "true", False: "false"}
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(COLUMNS)
     for outcome in outcomes:
-        if isinstance(outcome, Analysis):
-            cells = csv_cells(outcome)
-        else:
-            cells = [*work_cells(outcome), outcome.reason]
-        write(cells + [None] * (len(columns) - len(cells)))
-        yield lines.line
+        yield lines.getvalue()
+        lines.seek(0)
+        lines.truncate()
+        columns = COLUMNS if isinstance(outcome, Analysis) else CASE_COLUMNS
+        cells = [column(outcome) for column in columns.values()]
+        cells += [None] * (len(COLUMNS) - len(cells))
+        writer.writerow([truth[cell] if type(cell) is bool else cell for cell in cells])
+    yield lines.getvalue()
+
+
+def layer_record(layer: Layer) -> dict[str, Any]:
+    shape = layer.shape
+    return {
+        "kind": shape.kind,
+        "n_layer": shape.n_layer,
+        "n_head": shape.n_head,
+        "window_keys": shape.window or None,
+        **layer.operands._asdict(),
+        **layer.counts._asdict(),
+        **layer.terms._asdict(),
+        "bound_s": layer.bound_s,
+        "limit": layer.terms.limit,
+        "kernels": [
+            {**kernel._asdict(), **terms._asdict()}
+            for kernel, terms in zip(layer.kernels, layer.kernel_terms)
+        ],
+        "exchanges": [
+            {**exchange._asdict(), "seconds": seconds}
+            for exchange, seconds in zip(layer.exchanges, layer.exchange_s)
+        ],
+    }
+
+
+def change_record(change: Change) -> dict[str, Any]:
+    names = ("what", "flags", "attention_gain", "step_gain", "fits")
+    return {name: getattr(change, name) for name in names}
+
+
+def json_record(case: Analysis, given: Collection[str]) -> dict[str, Any]:
+    """What the columns do not have: the layers, what would help, and the inputs in base units."""
+    return {
+        "half_seq": half_length(case),
+        "layers": [layer_record(layer) for layer in case.layers],
+        "would_help": [change_record(change) for change in what_would_help(case)],
+        "inputs": {
+            "gpu": {"from": case.gpu.source, **case.gpu.figures},
+            "model": {"from": case.model.source, **case.model.figures},
+            "flags": sorted(given),
+        },
+    }
 
 
 def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """One case: an object for people too; several: one object a line."""
     indent = 2 if sweep.total == 1 else None
     for outcome in outcomes:
+        record = {"schema": 2, **flat_record(outcome)}
         if isinstance(outcome, Analysis):
-            found = record(outcome)
-        else:
-            found = {**case_record(outcome), "error": outcome.reason}
-        yield json.dumps(found, indent=indent, allow_nan=False) + "\n"
+            record.update(json_record(outcome, sweep.given))
+        yield json.dumps(record, indent=indent, allow_nan=False) + "\n"
 
 
 # ------------------------------------------------------------------------------------ picture
@@ -2271,7 +2438,7 @@ def decades(values: Iterable[float]) -> tuple[float, float]:
 
 
 def svg_text(x: float, y: float, text: str, style: str = "") -> str:
-    import html  # noqa: PLC0415  # only this view needs it
+    import html  # only this view needs it
 
     return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{html.escape(text)}</text>'
 
@@ -2366,14 +2533,14 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    import textwrap  # noqa: PLC0415  # only this view needs it
+    import textwrap  # only this view needs it
 
     return textwrap.wrap(text, width)
 
 
 def attained(case: Analysis) -> float:
     """FLOP/s of the busiest GPU."""
-    return case.whole.gpu_flops / case.whole.terms.total_s
+    return case.counts.gpu_flops / case.terms.total_s
 
 
 class Roof(NamedTuple):
@@ -2403,7 +2570,10 @@ def roofline(
     """Attained FLOP/s over arithmetic intensity, under the roof of each GPU and precision."""
     cases = [case for each in series.values() for case in each]
     x_span = decades(
-        [*(roof.peak / roof.bandwidth for roof in roofs), *(each.whole.intensity for each in cases)]
+        [
+            *(roof.peak / roof.bandwidth for roof in roofs),
+            *(each.counts.intensity for each in cases),
+        ]
     )
     y_span = decades([*(roof.peak for roof in roofs), *map(attained, cases)])
     plot = Plot(90, 90, 640, 400, x_span, y_span)
@@ -2416,7 +2586,7 @@ def roofline(
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#fff" stroke="{colour}"/>'
     labels: list[tuple[float, float]] = []
     for i, each in enumerate(series.values()):
-        points = [(plot.x(case.whole.intensity), plot.y(attained(case))) for case in each]
+        points = [(plot.x(case.counts.intensity), plot.y(attained(case))) for case in each]
         if len(points) > 1:
             yield svg_line(points, f'stroke="{colour_of(i)}" stroke-opacity="0.5"')
         yield from (svg_marker(x, y, i) for x, y in points)
@@ -2438,7 +2608,7 @@ def point_labels(
     taken: list[tuple[float, float]],
 ) -> Iterator[str]:
     """Values of the swept axis beside their points, ends first, where there is room."""
-    texts = [f"{axis_value(case, axis)}" if axis else case.whole.terms.limit for case in cases]
+    texts = [f"{axis_value(case, axis)}" if axis else case.terms.limit for case in cases]
     ends = {0: texts[0], len(texts) - 1: texts[-1]}
     if math.dist(points[0], points[-1]) < 12 and len(points) > 1:
         ends = {0: f"{texts[0]}..{texts[-1]}"}
@@ -2451,7 +2621,7 @@ def point_labels(
 
 def times_by_term(cases: Sequence[Analysis], axis: str) -> Iterator[str]:
     """Seconds of attention in a step over the swept number, split by term."""
-    terms = [case.whole.terms for case in cases]
+    terms = [case.terms for case in cases]
     names = [*TERMS, "total"]
     shown = [i for i in range(5) if any(each[i] for each in terms)]
     seconds = [each[i] for each in terms for i in shown if each[i]]
@@ -2490,8 +2660,8 @@ class Measured(NamedTuple):
     shape: str
     seconds: float
     resident: bool  # in memory for certain: no last-level cache holds what is read
-    kernel: tuple[Layers, Workload] | None
-    payload: tuple[int, int]  # bytes and GPUs of an all-reduce
+    bound_s: float
+    estimate: Callable[[Constants], float]  # seconds
 
 
 KERNEL_COLUMNS = ("phase", "batch", "seq", "n_head", "latency_us")
@@ -2513,9 +2683,11 @@ SIZES = {
 }
 
 
-def read_measured(path: str, gpu_for: Callable[[str], GPU | None]) -> list[Measured]:
+def read_measured(
+    path: str, gpu_for: Callable[[str], GPU | None], link: str | None
+) -> list[Measured]:
     """The rows of a CSV file; `gpu_for` says which GPU a row's `gpu` is, None to leave it out."""
-    import csv  # noqa: PLC0415  # only this needs it
+    import csv  # only this needs it
 
     source = source_name(path)
     try:
@@ -2533,7 +2705,8 @@ def read_measured(path: str, gpu_for: Callable[[str], GPU | None]) -> list[Measu
                 gpu = gpu_for(row.get("gpu") or "")
                 if gpu:
                     try:
-                        found.append((ring_row if ring else kernel_row)(reader.line_num, row, gpu))
+                        read = ring_row if ring else kernel_row
+                        found.append(read(reader.line_num, row, gpu, link))
                     except InputError as error:
                         raise InputError(f"{source}: line {reader.line_num}: {error}") from None
     except (OSError, ValueError, csv.Error) as error:
@@ -2559,20 +2732,32 @@ def latency(row: Mapping[str, str | None]) -> float:
         raise InputError(f"latency_us must be a number above 0, not {given}") from None
 
 
-def ring_row(line: int, row: Mapping[str, str | None], gpu: GPU) -> Measured:
+def ring_row(line: int, row: Mapping[str, str | None], gpu: GPU, link: str | None) -> Measured:
     ngpu, payload, us = cell(row, "ngpu"), cell(row, "bytes"), latency(row)
-    shape = f"{payload:,} bytes over {ngpu} GPUs"
-    sent = (payload, ngpu)
-    return Measured(line, gpu, "all-reduce", payload, shape, us / 1e6, True, None, sent)
+    name = link or ("nvlink" if "nvlink" in gpu.links else "pcie")
+    if name not in gpu.links:
+        raise InputError(f"--link {name}: {gpu.name} has no figure for it")
+    rate = gpu.links[name]
+    exchange = Exchange("all-reduce", "bf16", payload, directions=1, reduces=True)
+    return Measured(
+        line=line,
+        gpu=gpu,
+        phase="all-reduce",
+        size=payload,
+        shape=f"{payload:,} bytes over {ngpu} GPUs",
+        seconds=us / 1e6,
+        resident=True,
+        bound_s=exchange_bound(exchange, rate),
+        estimate=lambda constants: exchange_estimate(exchange, ngpu, rate, constants),
+    )
 
 
-def kernel_row(line: int, row: Mapping[str, str | None], gpu: GPU) -> Measured:
+def kernel_row(line: int, row: Mapping[str, str | None], gpu: GPU, link: str | None) -> Measured:
     phase = one_of(row.get("phase") or "", ("decode", "prefill"))
     batch, seq, n_head = (cell(row, name) for name in ("batch", "seq", "n_head"))
     window = 0 if (row.get("window") or "0") == "0" else cell(row, "window")
-    dtype, kv_dtype = (
-        one_of(row.get(name) or "bf16", PRECISION_BITS) for name in ("dtype", "kv_dtype")
-    )
+    dtype = one_of(row.get("dtype") or "bf16", COMPUTING)
+    kv_dtype = one_of(row.get("kv_dtype") or "bf16", PRECISIONS)
     if row.get("kv_lora_rank"):
         rank, rope, nope, v_dim = (cell(row, name) for name in LATENT_KEYS)
         layers = Layers("full", 1, n_head, n_head, nope + rope, v_dim, window, rank, rope)
@@ -2581,90 +2766,61 @@ def kernel_row(line: int, row: Mapping[str, str | None], gpu: GPU) -> Measured:
         if n_head % n_kv_head:
             raise InputError(f"n_kv_head must divide n_head {n_head}, not {n_kv_head}")
         layers = Layers("full", 1, n_head, n_kv_head, dim_head, dim_head, window)
-    query = 1 if phase == "decode" else seq
-    work = Workload(1, seq, batch, query, phase, dtype, kv_dtype, fused=True)
+    work = Workload(
+        ngpu=1,
+        seq=seq,
+        batch=batch,
+        query=1 if phase == "decode" else seq,
+        phase=phase,
+        dtype=dtype,
+        kv_dtype=kv_dtype,
+        weight_dtype=dtype,
+        fused=True,
+        split="seq",
+        link="",
+    )
     heads = f"{n_head}/{layers.n_kv_head} x {layers.dim_qk}"
-    shape = f"{phase} {batch} x {seq}, {heads}, window {window}, {kv_dtype}"
-    us = latency(row)
-    resident = gpu.cache is None or operands(layers, work).kv_bytes > gpu.cache
-    kernel = (layers, work)
-    return Measured(line, gpu, phase, us, shape, us / 1e6, resident, kernel, (0, 0))
+    us, ops, rates = latency(row), operands(layers, work), case_rates(gpu, work)
+    (kernel,) = layer_kernels(layers, ops, work, busiest_shares(ops, work, ()))
+    return Measured(
+        line=line,
+        gpu=gpu,
+        phase=phase,
+        size=us,
+        shape=f"{phase} {batch} x {seq}, {heads}, window {window}, {kv_dtype}",
+        seconds=us / 1e6,
+        resident=gpu.cache is None or ops.kv_bytes > gpu.cache,
+        bound_s=kernel_bound(kernel, rates).total_s,
+        estimate=lambda constants: kernel_estimate(kernel, rates, constants).total_s,
+    )
 
 
-class Features(NamedTuple):
-    """What a row's estimate is made of; the constants weigh them."""
-
-    bound_s: float
-    compute_s: float  # at the full peak
-    exponentials: float  # of one multiprocessor
-    memory_s: float  # at the full bandwidth
-    waves: float
-    link_s: float  # at the full rate
+KERNEL_START = {
+    "launch_s": 8e-6,
+    "wave_s": 1e-6,
+    "compute_efficiency": 0.6,
+    "bandwidth_efficiency": 0.85,
+}
+LINK_START = {"link_latency_s": 5e-6, "link_efficiency": 0.7}
 
 
-def features(row: Measured, link: str | None) -> Features:
-    """From the cost model itself, at rates that make its terms count what the constants weigh."""
-    gpu = row.gpu
-    if row.kernel is None:
-        name = link or ("nvlink" if "nvlink" in gpu.links else "pcie")
-        if name not in gpu.links:
-            raise InputError(f"--link {name}: {gpu.name} has no figure for it")
-        link_s = ring_bytes(*row.payload) / (gpu.links[name] / 2)
-        return Features(link_s, 0.0, 0.0, 0.0, 0.0, link_s)
-    layers, work = row.kernel
-    ideal = ideal_rates(gpu, work)
-    multiprocessors = int(gpu.constants.get("multiprocessors", 1))
-    plain = ideal._replace(wave_s=1.0, multiprocessors=multiprocessors)
-    counting = plain._replace(compute=math.inf, exponential_s=1 / multiprocessors)
-    whole = analyse_layer(layers, work, ideal, plain).whole
-    exponentials = analyse_layer(layers, work, ideal, counting).whole.terms.compute_s
-    compute_s, memory_s, _, waves, _ = whole.terms
-    return Features(whole.bound.total_s, compute_s, exponentials, memory_s, waves, 0.0)
-
-
-KERNEL_CONSTANTS = (
-    *("launch_us", "wave_us", "exponentials"),
-    *("compute_efficiency", "bandwidth_efficiency"),
-)
-LINK_CONSTANTS = ("link_latency_us", "link_efficiency")
-
-
-def estimator(constants: Mapping[str, float], ring: bool) -> Callable[[Features], float]:
-    """Seconds from features: kernel_cost's estimate, written out for the many calls of a fit."""
-    if ring:
-        fixed = constants.get("link_latency_us", 0.0)
-        part = constants.get("link_efficiency", 1.0)
-        return lambda f: fixed + f.link_s / part
-    launch, wave = constants.get("launch_us", 0.0), constants.get("wave_us", 0.0)
-    rate = constants.get("exponentials", math.inf)
-    compute = constants.get("compute_efficiency", 1.0)
-    memory = constants.get("bandwidth_efficiency", 1.0)
-
-    def seconds(f: Features) -> float:
-        _, compute_s, exponentials, memory_s, waves, _ = f
-        core = max(compute_s / compute, exponentials / rate)
-        return launch + waves * wave + core + memory_s / memory
-
-    return seconds
-
-
-def fit(rows: Sequence[tuple[Measured, Features]]) -> dict[str, float]:
+def fit(rows: Sequence[Measured]) -> dict[str, float]:
     """The constants with the smallest mean absolute logarithmic error, each phase weighing the
-    same. Heads of one width do not tell exponentials from FLOPs: with no gain, they are left out.
+    same. Heads of one width do not tell exponentials from FLOPs.
     """
-    phases: dict[str, list[tuple[float, Features]]] = {}
-    for row, found in rows:
-        for phase in [row.phase] if row.kernel else size_classes(row.size):
-            phases.setdefault(phase, []).append((math.log(row.seconds), found))
+    ring = rows[0].phase == "all-reduce"
+    phases: dict[str, list[Measured]] = {}
+    for row in rows:
+        for phase in size_classes(row.size) if ring else [row.phase]:
+            phases.setdefault(phase, []).append(row)
     if not phases:
         raise InputError("--fit needs all-reduces below 256 KiB or above 16 MiB")
-    if rows[0][0].kernel is None:
+    if ring:
         return searched(phases, LINK_START)[1]
     # Two roofs, two valleys: which of them limits prefill is decided by where a search begins.
-    starts = [{**KERNEL_START, "exponentials": rate} for rate in (1e10, 1.6e10, 2.5e10)]
-    loss, constants = min((searched(phases, start) for start in starts), key=lambda each: each[0])
-    loss_without, without = searched(phases, KERNEL_START)
-    return without if loss_without < loss + 0.001 else constants
+    given = {"multiprocessors": rows[0].gpu.constants.get("multiprocessors", 1)}
+    starts = [{**KERNEL_START, "exponentials": rate} for rate in (1e10, 1.6e10, 2.5e10, 1e20)]
+    return min((searched(phases, start, given) for start in starts), key=lambda each: each[0])[1]
 
 
 def size_classes(payload: float) -> list[str]:
@@ -2673,20 +2829,22 @@ def size_classes(payload: float) -> list[str]:
 
 
 def searched(
-    phases: Mapping[str, Sequence[tuple[float, Features]]], start: Mapping[str, float]
+    phases: Mapping[str, Sequence[Measured]],
+    start: Mapping[str, float],
+    given: Mapping[str, float] = {},
 ) -> tuple[float, dict[str, float]]:
     """The least loss and its constants, by random steps (of a fixed seed) that grow with success
     and shrink without: the error has kinks along which no single constant's change helps.
     """
 
     def loss(constants: Mapping[str, float]) -> float:
-        seconds, log = estimator(constants, "link_efficiency" in constants), math.log
-        return sum(
-            sum([abs(log(seconds(found)) - measured) for measured, found in each]) / len(each)
+        constants, log = {**given, **constants}, math.log
+        return math.fsum(
+            math.fsum([abs(log(row.estimate(constants) / row.seconds)) for row in each]) / len(each)
             for each in phases.values()
         )
 
-    import random  # noqa: PLC0415  # only a fit needs it
+    import random  # only a fit needs it
 
     draw = random.Random(0)
     best, least, step = dict(start), loss(start), 0.5
@@ -2701,41 +2859,30 @@ def searched(
     return least, best
 
 
-KERNEL_START = {
-    "launch_us": 8e-6,
-    "wave_us": 1e-6,
-    "compute_efficiency": 0.6,
-    "bandwidth_efficiency": 0.85,
-}
-LINK_START = {"link_latency_us": 5e-6, "link_efficiency": 0.7}
-
-
-def lower_bound(found: Features) -> float:
-    return found.bound_s
-
-
-def accuracy(rows: Sequence[tuple[Measured, Features]], constants: Mapping[str, float]) -> str:
+def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
     """How far the estimates (bounds, without constants) are off, by phase and size."""
-    ring = rows[0][0].kernel is None
-    known = LINK_CONSTANTS if ring else KERNEL_CONSTANTS
-    seconds = estimator(constants, ring) if constants.keys() & set(known) else lower_bound
+    ring = rows[0].phase == "all-reduce"
     lines = [f"{'':12}{'':14}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
-    ratios = [(row, found, seconds(found) / row.seconds) for row, found in rows]
-    for phase in dict.fromkeys(row.phase for row, _ in rows):
+    ratios = [
+        (row, (row.estimate(constants) if constants else row.bound_s) / row.seconds) for row in rows
+    ]
+    for phase in dict.fromkeys(row.phase for row in rows):
         for name, low, high in SIZES["all-reduce" if ring else "kernel"]:
-            some = [e for e in ratios if e[0].phase == phase and low <= e[0].size < high]
+            some = [
+                each for each in ratios if each[0].phase == phase and low <= each[0].size < high
+            ]
             if some:
-                faster = sum(row.resident and row.seconds < f.bound_s for row, f, _ in some)
-                errors = sorted(abs(ratio - 1) for _, _, ratio in some)
-                bias = sorted(ratio - 1 for _, _, ratio in some)[len(some) // 2]
+                faster = sum(row.resident and row.seconds < row.bound_s for row, _ in some)
+                errors = sorted(abs(ratio - 1) for _, ratio in some)
+                bias = sorted(ratio - 1 for _, ratio in some)[len(some) // 2]
                 median, most = errors[len(errors) // 2], errors[len(errors) * 9 // 10]
                 lines.append(
                     f"{phase:12}{name:14}{len(some):7,}{faster:8,}"
                     f"{median:9.1%}{most:9.1%}{bias:+9.1%}"
                 )
     lines += ["", "worst ten rows"]
-    worst = sorted(ratios, key=lambda each: -abs(math.log(each[2])))[:10]
-    for row, _, ratio in worst:
+    worst = sorted(ratios, key=lambda each: -abs(math.log(each[1])))[:10]
+    for row, ratio in worst:
         took = prefixed(row.seconds, "s")
         lines.append(f"  line {row.line}: {row.shape}: {took}, here {ratio:.3g} times as long")
     return "\n".join(lines) + "\n"
@@ -2755,42 +2902,34 @@ def held_against(
             cache[name] = named.get(name or gpus[0].name) or others(name)
         return cache[name]
 
-    by_gpu: dict[str, list[tuple[Measured, Features]]] = {}
-    for row in read_measured(flags["measured"], gpu_for):
-        by_gpu.setdefault(row.gpu.name, []).append((row, features(row, link)))
+    by_gpu: dict[str, list[Measured]] = {}
+    for row in read_measured(flags["measured"], gpu_for, link):
+        by_gpu.setdefault(row.gpu.name, []).append(row)
     for name, rows in by_gpu.items():
-        gpu = rows[0][0].gpu
+        gpu = rows[0].gpu
+        ring = rows[0].phase == "all-reduce"
         if not flags["fit"]:
-            what = "estimate" if gpu.constants else "bound only: no constants"
-            yield f"{name}, {len(rows):,} rows; {what}\n\n{accuracy(rows, gpu.constants)}\n"
+            known = gpu.has_estimate(2 if ring else 1)
+            what = "estimate" if known else "bound only: no constants"
+            yield f"{name}, {len(rows):,} rows; {what}\n\n"
+            yield accuracy(rows, gpu.constants if known else None) + "\n"
             continue
         constants, rest = fit(rows[::2]), rows[1::2] or rows
         what = "fitted on every other row, held against the rest"
-        yield f"{name}, {len(rest):,} rows; {what}\n\n{accuracy(rest, constants)}\n"
+        yield f"{name}, {len(rest):,} rows; {what}\n\n{accuracy(rest, {**gpu.constants, **constants})}\n"
         yield json.dumps({"GPU": pasteable(gpu, constants)}, indent=4) + "\n"
 
 
 def pasteable(gpu: GPU, fitted: Mapping[str, float]) -> dict[str, Any]:
     """A GPU section of config.json with fitted constants in place of its own."""
-    refitted = KERNEL_CONSTANTS if "launch_us" in fitted else LINK_CONSTANTS
-    kept = {name: value for name, value in gpu.constants.items() if name not in refitted}
-    figures: dict[str, Any] = {
-        "model": gpu.name,
-        "memory": gpu.memory,
-        "bandwidth": gpu.bandwidth,
-        **gpu.peaks,
-        **gpu.links,
-        "last_level_cache": gpu.cache,
-        **kept,
-        **fitted,
-    }
+    figures = {**gpu.figures, **fitted}
     section = {}
     for name, key in CONFIG_KEYS["GPU"].items():
-        value = figures.get(name)
+        value = figures.get(base_name(name))
         if value is not None:
-            digits = ".4g" if name in fitted else ".12g"
+            precise = ".4g" if base_name(name) in fitted else ".12g"
             exact = isinstance(value, (str, int))
-            section[name] = value if exact else float(f"{value / key.scale:{digits}}")
+            section[name] = value if exact else float(f"{value / key.scale:{precise}}")
     return section
 
 
@@ -2902,16 +3041,18 @@ FLAGS = {
                 " False: prefill of the whole sequence. true/false, yes/no, 1/0, on/off"),
     "query": Flag("N", [[None]], counts_flag, "new tokens per sequence: speculative decoding,"
                   " chunked prefill (default 1, or all of --seq in prefill)"),
-    "dtype": Flag("TYPE", [["fp32"]], names_flag(PRECISION_BITS),
-                  f"{', '.join(PRECISION_BITS)} (fp32)"),
+    "dtype": Flag("TYPE", [["fp32"]], names_flag(COMPUTING), f"{', '.join(COMPUTING)} (fp32)"),
     "fp16": Flag("", False, boolean_flag, "short for --dtype fp16"),
-    "kv_dtype": Flag("TYPE", [[None]], names_flag(PRECISION_BITS), "precision of the KV cache"
-                     " (as --dtype)"),
+    "kv_dtype": Flag("TYPE", [[None]], names_flag(PRECISIONS), "precision of the KV cache, one of"
+                     " these or int4 (as --dtype)"),
+    "weight_dtype": Flag("TYPE", [[None]], names_flag(PRECISIONS), "precision of the weights (as"
+                         " --dtype, or what a named model is published in, if narrower)"),
     "fused": Flag("", False, boolean_flag, "one kernel that keeps the scores on chip and skips"
                   " what is masked (FlashAttention)"),
     "split": Flag("HOW", [["seq"]], names_flag(SPLITS), "what the GPUs share: seq, the keys"
-                  " (default), or head, the heads"),
-    "link": Flag("LINK", [["pcie"]], names_flag(LINKS), "pcie (default) or nvlink"),
+                  " (default); head, the heads; batch, the sequences"),
+    "link": Flag("LINK", [[None]], names_flag(LINKS), "pcie or nvlink (default: nvlink where a GPU"
+                 " or model is named and it joins the GPUs, else pcie)"),
     "format": Flag("VIEW", None, name_flag(VIEWS), "report (default for one case); summary: what"
                    " limits attention, and what would help; table (default for several), csv,"
                    " json; svg: a roofline plot"),
@@ -2921,17 +3062,13 @@ FLAGS = {
     "config": Flag("FILE", None, str, "GPU and model figures, - for standard input (default:"
                    " config.json beside the script, else the same values built in)"),
 }  # fmt: skip
-AXES = ("gpu", "model", "ngpu", "seq", "batch", "query", "dtype", "kv_dtype", "split", "link")
+AXES = "gpu model ngpu seq batch query dtype kv_dtype weight_dtype split link".split()
 LISTS = """\
 Flags with N, NAME, TYPE, HOW or LINK take lists (1,2,8), counts also ranges:
 1024:8192:1024 in steps, 1K:128K:x2 by a factor, ends included. K is 1024, M is
 1024 K. `all` is every GPU or model of the catalogue. All combinations are
 shown, the last of the flags above varying fastest.
 """
-
-
-def dashed(name: str) -> str:
-    return name.replace("_", "-")
 
 
 class Parser(argparse.ArgumentParser):
@@ -3039,22 +3176,37 @@ def grid(axes: Sequence[Axis]) -> Iterator[tuple[Any, ...]]:
                 yield (*head, value)
 
 
+def workload(gpu: GPU, model: Model, sweep: Sweep, asked: Mapping[str, Any]) -> Workload:
+    """A case of a sweep, with what was not said."""
+    ngpu, seq, dtype, weights = asked["ngpu"], asked["seq"], asked["dtype"], model.weight_dtype
+    query = asked["query"] or (1 if sweep.gen else seq)
+    narrow = weights if weights and bits(weights) < bits(dtype) else dtype
+    joined = "nvlink" in gpu.links and ngpu <= (gpu.nvlink_gpus or ngpu)
+    return Workload(
+        ngpu=ngpu,
+        seq=seq,
+        batch=asked["batch"],
+        query=query,
+        phase=phase_of(query, seq, sweep.gen),
+        dtype=dtype,
+        kv_dtype=asked["kv_dtype"] or dtype,
+        weight_dtype=asked["weight_dtype"] or narrow,
+        fused=sweep.fused,
+        split=asked["split"],
+        link=asked["link"] or ("nvlink" if joined and {"gpu", "model"} & sweep.given else "pcie"),
+    )
+
+
 def analysed(sweep: Sweep) -> Iterator[Outcome]:
     """The outcome of every combination."""
-    axes = list(sweep.axes.values())
-    for gpu, model in grid(axes[:2]):
-        memo = Memo()
-        for ngpu, seq, batch, asked_query, dtype, kv_dtype, split, link in grid(axes[2:]):
-            query = asked_query or (1 if sweep.gen else seq)
-            phase = "decode" if query == 1 else "extend"
-            if query == seq and not (query == 1 and sweep.gen):
-                phase = "prefill"
-            how = (dtype, kv_dtype, sweep.fused, split, link)
-            work = Workload(ngpu, seq, batch, query, phase, *how)
-            try:
-                yield analyse(gpu, model, work, sweep.given, memo)
-            except InputError as error:
-                yield Refusal(gpu, model, work, str(error))
+    for values in grid(list(sweep.axes.values())):
+        asked = dict(zip(sweep.axes, values))
+        gpu, model = asked["gpu"], asked["model"]
+        work = workload(gpu, model, sweep, asked)
+        try:
+            yield analyse(gpu, model, work)
+        except InputError as error:
+            yield Refusal(gpu, model, work, str(error))
 
 
 def watched(sweep: Sweep) -> Iterator[Outcome]:
