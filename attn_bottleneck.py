@@ -59,7 +59,7 @@ import operator
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any, NamedTuple, NoReturn, TypeVar, Union
+from typing import Any, NamedTuple, NoReturn, TypeVar, Union
 
 __version__ = "1.0"
 
@@ -128,9 +128,9 @@ class GPU(NamedTuple):
     figures: Mapping[str, Any]  # all of these as the config names them
     source: str  # where they come from
 
-    def has_estimate(self, ngpu: int) -> bool:
+    def has_estimate(self, ngpu: int, link: str) -> bool:
         """Whether every constant is known that an estimate over so many GPUs needs."""
-        needed = KERNEL_CONSTANTS if ngpu == 1 else (*KERNEL_CONSTANTS, *LINK_CONSTANTS)
+        needed = KERNEL_CONSTANTS if ngpu == 1 else (*KERNEL_CONSTANTS, *LINK_CONSTANTS[link])
         return all(name in self.constants for name in needed)
 
 
@@ -223,57 +223,57 @@ DEFAULT_CONFIG: dict[str, dict[str, Any]] = {
 # directions together, cache the last level in MiB. NVIDIA's, AMD's, Intel's and Google's datasheets
 # and product pages, each figure held against a second source; notes where the two disagree.
 GPUS = """\
-model                     fp32  tf32   fp16   bf16    fp8   int8     fp4 memory bandwidth pcie nvlink nvlink_gpus last_level_cache  note
-A100                      19.5     -    312      -      -      -       -     80      1935   64      -           -                -  the user's own row
-A100-80GB-PCIe            19.5   156    312    312      -    624       -     80      1935   64    600           2               40  NVLink in bridged pairs only
-A100-80GB-SXM             19.5   156    312    312      -    624       -     80      2039   64    600           8               40
-A100-40GB-PCIe            19.5   156    312    312      -    624       -     40      1555   64    600           2               40  NVLink in bridged pairs only
-A100-40GB-SXM             19.5   156    312    312      -    624       -     40      1555   64    600           8               40
-H100-SXM                    67 494.5  989.5  989.5   1979   1979       -     80      3350  128    900           8               50
-H100-PCIe                   51   378  756.5  756.5   1513   1513       -     80      2000  128    600           2               50  NVLink in bridged pairs only; 2,039 GB/s by clock and bus
-H100-NVL                    60 417.5  835.5  835.5 1670.5 1670.5       -     94      3938  128    600           2               50  one card: brochures print the pair; NVLink in bridged pairs only
-H200-SXM                    67 494.5  989.5  989.5   1979   1979       -    141      4800  128    900           8               50
-H200-NVL                    60 417.5  835.5  835.5 1670.5 1670.5       -    141      4800  128    900           4               50  NVLink in bridged groups of 2 or 4
-H20                         44    74    148    148    296    296       -     96      4000  128    900           8               60  no datasheet: all secondary; bandwidth also given as 4,096
-H800-SXM                    67 494.5  989.5  989.5   1979   1979       -     80      3350  128    400           8               50  no datasheet: compute taken as H100-SXM, links as 400 GB/s
-B200-SXM                    75  1125   2250   2250   4500   4500    9000    180      8000  128   1800           8              126  bandwidth disputed, 8,000 or 7,700; memory 180 or 192
-B300-SXM                    75  1125   2250   2250   4500  153.5   13500    270      8000  256   1800           8                -  bandwidth disputed, 8,000 or 7,700; memory 270 or 288; L2 unpublished
-GB200                       80  1250   2500   2500   5000   5000   10000    186      8000  128   1800          72              126  half a superchip; memory 186 or 192
-GB300                       80  1250   2500   2500   5000    165   15000    279      8000  256   1800          72                -  half a superchip; memory 279 or 288; L2 unpublished
-V100-SXM2-32GB            15.7     -    125      -      -      -       -     32       900   32    300           8                6
-P100-SXM2-16GB            10.6     -   21.2      -      -      -       -     16       732   32    160           8                4  no tensor cores
-T4                         8.1     -     65      -      -    130       -     16       320   32      -           -                4  bandwidth disputed, 320 or 300
-L4                        30.3    60    121    121  242.5  242.5       -     24       300   64      -           -               48  datasheet prints sparse figures
-L40S                      91.6   183 362.05 362.05    733    733       -     48       864   64      -           -               96  L2 also given as 48
-L40                       90.5  90.5 181.05 181.05    362    362       -     48       864   64      -           -               96
-A10                       31.2  62.5    125    125      -    250       -     24       600   64      -           -                6  not the A10G
-A30                       10.3  82.5    165    165      -    330       -     24       933   64    200           2               24  NVLink in bridged pairs only
-A40                       37.4  74.8  149.7  149.7      -  299.3       -     48       696   64  112.5           2                6  NVLink in bridged pairs only
-RTX-A6000                 38.7  77.4  154.8  154.8      -  309.7       -     48       768   64  112.5           2                6  NVLink in bridged pairs only
-RTX-6000-Ada              91.1 182.1  364.2  364.2  728.5  728.5       -     48       960   64      -           -               96  full-rate FP32 accumulation assumed
-RTX-PRO-6000-Server        120   234    468    468    936    936    1872     96      1597  128      -           -              128  bandwidth disputed, 1,597 or 1,792; FP16 from TF32
-RTX-PRO-6000-Workstation   126 251.9  503.8  503.8 1007.6 1007.6  2015.2     96      1792  128      -           -              128  TF32, FP8, INT8 by fixed ratios
-RTX-3090                  35.6  35.6   71.2   71.2      -  284.6       -     24       936   64  112.5           2                6  FP32 accumulation; NVLink in bridged pairs only
-RTX-4090                  82.6  82.6  165.2  165.2  330.3  660.6       -     24      1008   64      -           -               72  FP32 accumulation
-RTX-5090                 104.8 104.8  209.5  209.5    419    838    1676     32      1792  128      -           -               96  FP32 accumulation
-MI210                     22.6     -    181    181      -    181       -     64      1638   64    300           4                8  bandwidth marketed as 1,600
-MI250X                    47.9     -    383    383      -    383       -    128      3277   64    800           8               16  two dies that software sees as two GPUs; bandwidth marketed as 3,200
-MI300X                   163.4 653.7 1307.4 1307.4 2614.9 2614.9       -    192      5300  128    896           8              256  link to all 7 peers, 128 to one; TF32 also 490; cache: Infinity Cache
-MI325X                   163.4 653.7 1307.4 1307.4 2614.9 2614.9       -    256      6000  128    896           8              256  link to all 7 peers, 128 to one; cache: Infinity Cache
-MI350X                   144.2     - 2306.9 2306.9 4613.7 4613.7  9227.5    288      8000  128   1071           8              256  link to all 7 peers, 153 to one; cache: Infinity Cache
-MI355X                   157.3     - 2516.6 2516.6 5033.2 5033.2 10066.3    288      8000  128   1071           8              256  link to all 7 peers, 153 to one; cache: Infinity Cache
-Gaudi2                       -     -      -    432    865      -       -     96      2460   64    525           8               48  cache: software-managed SRAM
-Gaudi3                       -     -      -   1835   1835      -       -    128      3670  128   1050           8               96  peak disputed, 1,835 or 1,678 at the shipped clock; cache: SRAM
-Max-1550                  52.4   419    839    839      -   1678       -    128      3277  128      -           -              408  two stacks; link direction unstated
-Arc-Pro-B60              12.28     -   98.3   98.3      -    197       -     24       456   64      -           -                -  cache disputed
-TPU-v4                       -     -      -    275      -    275       -     32      1200   32    600        4096                -  link: 6 neighbours, 100 each
-TPU-v5e                      -     -      -    197      -    394       -     16       819    -    400         256                -  link: 4 neighbours, 100 each; host link unpublished
-TPU-v5p                      -     -      -    459    459    918       -     95      2765    -   1200        8960                -  link: 6 neighbours, 200 each; host link unpublished
-TPU-v6e                      -     -      -    918    918   1836       -     32      1638    -    800         256                -  link: 4 neighbours, 200 each; host link unpublished
-TPU-v7                       -     -      -   2307   4614      -       -    192      7380    -   1200        9216                -  link: 6 neighbours, 200 each; host link unpublished
-M2-Ultra                     -     -      -      -      -      -       -    192       800    -      -           -                -  Apple publishes no FLOP/s
-M3-Max                       -     -      -      -      -      -       -    128       400    -      -           -                -  Apple publishes no FLOP/s; 40-core GPU
-M4-Max                       -     -      -      -      -      -       -    128       546    -      -           -                -  Apple publishes no FLOP/s; 40-core GPU
+model                     fp32  tf32   fp16   bf16    fp8   int8     fp4 memory bandwidth pcie nvlink nvlink_gpus last_level_cache    architecture multiprocessors  note
+A100                      19.5     -    312      -      -      -       -     80      1935   64      -           -                -               -               -  the user's own row
+A100-80GB-PCIe            19.5   156    312    312      -    624       -     80      1935   64    600           2               40          Ampere             108  NVLink in bridged pairs only
+A100-80GB-SXM             19.5   156    312    312      -    624       -     80      2039   64    600           8               40          Ampere             108
+A100-40GB-PCIe            19.5   156    312    312      -    624       -     40      1555   64    600           2               40          Ampere             108  NVLink in bridged pairs only
+A100-40GB-SXM             19.5   156    312    312      -    624       -     40      1555   64    600           8               40          Ampere             108
+H100-SXM                    67 494.5  989.5  989.5   1979   1979       -     80      3350  128    900           8               50          Hopper             132
+H100-PCIe                   51   378  756.5  756.5   1513   1513       -     80      2000  128    600           2               50          Hopper             114  NVLink in bridged pairs only; 2,039 GB/s by clock and bus
+H100-NVL                    60 417.5  835.5  835.5 1670.5 1670.5       -     94      3938  128    600           2               50          Hopper             132  one card: brochures print the pair; NVLink in bridged pairs only
+H200-SXM                    67 494.5  989.5  989.5   1979   1979       -    141      4800  128    900           8               50          Hopper             132
+H200-NVL                    60 417.5  835.5  835.5 1670.5 1670.5       -    141      4800  128    900           4               50          Hopper             132  NVLink in bridged groups of 2 or 4
+H20                         44    74    148    148    296    296       -     96      4000  128    900           8               60               -               -  no datasheet: all secondary; bandwidth also given as 4,096
+H800-SXM                    67 494.5  989.5  989.5   1979   1979       -     80      3350  128    400           8               50          Hopper             132  no datasheet: compute taken as H100-SXM, links as 400 GB/s
+B200-SXM                    75  1125   2250   2250   4500   4500    9000    180      8000  128   1800           8              126       Blackwell             148  bandwidth disputed, 8,000 or 7,700; memory 180 or 192
+B300-SXM                    75  1125   2250   2250   4500  153.5   13500    270      8000  256   1800           8                - Blackwell-Ultra             148  bandwidth disputed, 8,000 or 7,700; memory 270 or 288; L2 unpublished
+GB200                       80  1250   2500   2500   5000   5000   10000    186      8000  128   1800          72              126       Blackwell             152  half a superchip; memory 186 or 192
+GB300                       80  1250   2500   2500   5000    165   15000    279      8000  256   1800          72                - Blackwell-Ultra             152  half a superchip; memory 279 or 288; L2 unpublished
+V100-SXM2-32GB            15.7     -    125      -      -      -       -     32       900   32    300           8                6               -               -
+P100-SXM2-16GB            10.6     -   21.2      -      -      -       -     16       732   32    160           8                4               -               -  no tensor cores
+T4                         8.1     -     65      -      -    130       -     16       320   32      -           -                4               -               -  bandwidth disputed, 320 or 300
+L4                        30.3    60    121    121  242.5  242.5       -     24       300   64      -           -               48               -               -  datasheet prints sparse figures
+L40S                      91.6   183 362.05 362.05    733    733       -     48       864   64      -           -               96             Ada             142  L2 also given as 48
+L40                       90.5  90.5 181.05 181.05    362    362       -     48       864   64      -           -               96               -               -
+A10                       31.2  62.5    125    125      -    250       -     24       600   64      -           -                6               -               -  not the A10G
+A30                       10.3  82.5    165    165      -    330       -     24       933   64    200           2               24               -               -  NVLink in bridged pairs only
+A40                       37.4  74.8  149.7  149.7      -  299.3       -     48       696   64  112.5           2                6               -               -  NVLink in bridged pairs only
+RTX-A6000                 38.7  77.4  154.8  154.8      -  309.7       -     48       768   64  112.5           2                6               -               -  NVLink in bridged pairs only
+RTX-6000-Ada              91.1 182.1  364.2  364.2  728.5  728.5       -     48       960   64      -           -               96               -               -  full-rate FP32 accumulation assumed
+RTX-PRO-6000-Server        120   234    468    468    936    936    1872     96      1597  128      -           -              128   Blackwell-RTX             188  bandwidth disputed, 1,597 or 1,792; FP16 from TF32
+RTX-PRO-6000-Workstation   126 251.9  503.8  503.8 1007.6 1007.6  2015.2     96      1792  128      -           -              128   Blackwell-RTX             188  TF32, FP8, INT8 by fixed ratios
+RTX-3090                  35.6  35.6   71.2   71.2      -  284.6       -     24       936   64  112.5           2                6               -               -  FP32 accumulation; NVLink in bridged pairs only
+RTX-4090                  82.6  82.6  165.2  165.2  330.3  660.6       -     24      1008   64      -           -               72               -               -  FP32 accumulation
+RTX-5090                 104.8 104.8  209.5  209.5    419    838    1676     32      1792  128      -           -               96               -               -  FP32 accumulation
+MI210                     22.6     -    181    181      -    181       -     64      1638   64    300           4                8               -               -  bandwidth marketed as 1,600
+MI250X                    47.9     -    383    383      -    383       -    128      3277   64    800           8               16               -               -  two dies that software sees as two GPUs; bandwidth marketed as 3,200
+MI300X                   163.4 653.7 1307.4 1307.4 2614.9 2614.9       -    192      5300  128    896           8              256               -               -  link to all 7 peers, 128 to one; TF32 also 490; cache: Infinity Cache
+MI325X                   163.4 653.7 1307.4 1307.4 2614.9 2614.9       -    256      6000  128    896           8              256               -               -  link to all 7 peers, 128 to one; cache: Infinity Cache
+MI350X                   144.2     - 2306.9 2306.9 4613.7 4613.7  9227.5    288      8000  128   1071           8              256               -               -  link to all 7 peers, 153 to one; cache: Infinity Cache
+MI355X                   157.3     - 2516.6 2516.6 5033.2 5033.2 10066.3    288      8000  128   1071           8              256               -               -  link to all 7 peers, 153 to one; cache: Infinity Cache
+Gaudi2                       -     -      -    432    865      -       -     96      2460   64    525           8               48               -               -  cache: software-managed SRAM
+Gaudi3                       -     -      -   1835   1835      -       -    128      3670  128   1050           8               96               -               -  peak disputed, 1,835 or 1,678 at the shipped clock; cache: SRAM
+Max-1550                  52.4   419    839    839      -   1678       -    128      3277  128      -           -              408               -               -  two stacks; link direction unstated
+Arc-Pro-B60              12.28     -   98.3   98.3      -    197       -     24       456   64      -           -                -               -               -  cache disputed
+TPU-v4                       -     -      -    275      -    275       -     32      1200   32    600        4096                -               -               -  link: 6 neighbours, 100 each
+TPU-v5e                      -     -      -    197      -    394       -     16       819    -    400         256                -               -               -  link: 4 neighbours, 100 each; host link unpublished
+TPU-v5p                      -     -      -    459    459    918       -     95      2765    -   1200        8960                -               -               -  link: 6 neighbours, 200 each; host link unpublished
+TPU-v6e                      -     -      -    918    918   1836       -     32      1638    -    800         256                -               -               -  link: 4 neighbours, 200 each; host link unpublished
+TPU-v7                       -     -      -   2307   4614      -       -    192      7380    -   1200        9216                -               -               -  link: 6 neighbours, 200 each; host link unpublished
+M2-Ultra                     -     -      -      -      -      -       -    192       800    -      -           -                -               -               -  Apple publishes no FLOP/s
+M3-Max                       -     -      -      -      -      -       -    128       400    -      -           -                -               -               -  Apple publishes no FLOP/s; 40-core GPU
+M4-Max                       -     -      -      -      -      -       -    128       546    -      -           -                -               -               -  Apple publishes no FLOP/s; 40-core GPU
 """
 GPU_UNITS = """\
 Dense TFLOP/s; memory in GB; bandwidth, and pcie and nvlink in both directions together, in GB/s;
@@ -281,27 +281,21 @@ the last-level cache in MiB; - is unpublished or none. nvlink is the scale-up li
 
 """
 
-# What measured kernels reach, fitted on half of the rows of each architecture and held against the
-# others (README, "Held against silicon"): us, 1e9/s of a multiprocessor, parts of the peaks.
-# Blackwell Ultra (B300, GB300) computes twice the exponentials of Blackwell (NVIDIA).
-CONSTANTS = """\
-model          multiprocessors launch_us wave_us exponentials compute_efficiency bandwidth_efficiency link_latency_us link_efficiency
-A100-80GB-PCIe             108     10.68   2.724        22.56  0.7048    0.7606   4.777 0.6763
-A100-80GB-SXM              108     10.68   2.724        22.56  0.7048    0.7606   4.777 0.6763
-A100-40GB-PCIe             108     10.68   2.724        22.56  0.7048    0.7606   4.777 0.6763
-A100-40GB-SXM              108     10.68   2.724        22.56  0.7048    0.7606   4.777 0.6763
-H100-SXM                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
-H100-PCIe                  114     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
-H100-NVL                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
-H200-SXM                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
-H200-NVL                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
-H800-SXM                   132     10.83   1.531        16.64  0.7004    0.9241    2.78 0.7456
-B200-SXM                   148       9.5   1.463        21.59  0.6189    0.9383   4.585  0.632
-B300-SXM                   148       9.5   1.463        43.18  0.6189    0.9383   4.585  0.632
-GB200                      152       9.5   1.463        21.59  0.6189    0.9383   4.585  0.632
-GB300                      152       9.5   1.463        43.18  0.6189    0.9383   4.585  0.632
-L40S                       142     7.483   1.006        40.32  0.5205    0.8864    5.38   0.63
+# What measured kernels and links reach, fitted on half of the rows of each architecture and held
+# against the others (README, "Held against silicon"): us, 1e9 exponentials/s of a multiprocessor,
+# parts of the peaks. Ampere, Ada and Blackwell RTX begin and end tiles for nothing that can be seen,
+# and Ampere's and Ada's exponentials (16 a clock) never limit.
+ARCHITECTURES = """\
+architecture    launch_us item_us tile_us exponentials compute_efficiency bandwidth_efficiency latent_bandwidth_efficiency link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency
+Ampere                 13     4.3       0         22.6               0.67                 0.71                        0.71             4.0        0.53              6.7              42            0.68
+Hopper                 12     1.3     3.8           17               0.72                 0.90                        0.90             2.2        0.32              4.3              23            0.74
+Blackwell              10     1.5     3.4           22               0.64                0.915                        0.72             3.8        0.38              7.2              37            0.69
+Blackwell-Ultra       9.8    1.35     2.9           31               0.84                0.905                        0.71             3.8        0.39              7.5              37            0.70
+Ada                   8.3     3.5       0         40.3               0.50                0.855                       0.855               -           -                -               -               -
+Blackwell-RTX         8.4     3.1       0          5.5               0.76                0.965                       0.965               -           -                -               -               -
 """
+# PCIe takes the same on each of them.
+PCIE_CONSTANTS = {"pcie_latency_us": 2.3, "pcie_hop_us": 1.6, "pcie_efficiency": 0.62}
 
 # Geometry from the models' published config.json (GPT-3: arXiv:2005.14165, table 2.1), billions of
 # parameters, all and those active for one token, from their model cards and papers.
@@ -339,6 +333,9 @@ Layers, heads, widths in elements, windows in keys, parameters (all, active for 
 """
 
 
+TEXTS = ("model", "architecture", "name", "weights")  # columns of the tables that hold names
+
+
 @functools.cache
 def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
     """The rows of a table by name, as the sections of a config; its first line names the keys."""
@@ -349,8 +346,7 @@ def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
         cells = zip(keys, line.split(maxsplit=len(keys) - 1))
         row = {key: cell for key, cell in cells if cell != "-" and key != "note"}
         rows[row[keys[0]]] = {
-            key: cell if key in ("model", "name", "weights") else json.loads(cell)
-            for key, cell in row.items()
+            key: cell if key in TEXTS else json.loads(cell) for key, cell in row.items()
         }
     return rows
 
@@ -406,6 +402,10 @@ def check_share(value: object) -> float:
     return figure
 
 
+def check_figure_or_none(value: object) -> float:
+    return 0.0 if value == 0 and type(value) in (int, float) else check_figure(value)
+
+
 def check_count_or_none(value: object) -> int:
     return 0 if value == 0 and type(value) is int else check_count(value)
 
@@ -417,6 +417,38 @@ def check_several(value: object) -> int:
     return count
 
 
+# Counts may end in these, 1024-based as lengths in tokens are.
+COUNT_UNITS = {"K": 2**10, "M": 2**20}
+
+
+def count_flag(text: str) -> int:
+    digits, unit = text, 1
+    if text[-1:].upper() in COUNT_UNITS:
+        digits, unit = text[:-1], COUNT_UNITS[text[-1].upper()]
+    if not (digits.isascii() and digits.isdigit()):
+        return check_count(text)
+    if len(digits) > 40:  # int() itself refuses thousands of digits, with words of its own
+        raise InputError(f"must be a whole number from 1 to 10^18, not one of {len(text)} digits")
+    return check_count(int(digits) * unit)
+
+
+def one_of(text: str, known: Collection[str]) -> str:
+    """The known name that is meant, in any case."""
+    if text.lower() in known:
+        return text.lower()
+    hint = did_you_mean(text, known)
+    raise InputError(f"must be one of {', '.join(known)}, not {shown(text)}{hint}")
+
+
+def figure_flag(text: str) -> float:
+    if text and text.isascii() and text[-1].isdigit() and not set(text) - set("0123456789.eE+-"):
+        try:
+            return check_figure(float(text))
+        except ValueError:
+            pass
+    raise InputError(f"must be a number from 1e-9 to 1e15, not {shown(text)}")
+
+
 class Key(NamedTuple):
     """How a config key is checked, and what one of its unit is in base units."""
 
@@ -425,16 +457,31 @@ class Key(NamedTuple):
     scale: float = 1
 
 
-# What real kernels and links reach of the figures above: optional.
+# What real kernels and links reach of the figures above: optional, but for an estimate.
 KERNEL_KEYS = {
     "multiprocessors": Key(check_count),
     "launch_us": Key(check_figure, scale=1e-6),
-    "wave_us": Key(check_figure, scale=1e-6),
+    "item_us": Key(check_figure, scale=1e-6),
+    "tile_us": Key(check_figure_or_none, scale=1e-6),
     "exponentials": Key(check_figure, scale=1e9),
     "compute_efficiency": Key(check_share),
     "bandwidth_efficiency": Key(check_share),
+    "latent_bandwidth_efficiency": Key(check_share),
 }
-LINK_KEYS = {"link_latency_us": Key(check_figure, scale=1e-6), "link_efficiency": Key(check_share)}
+LINK_KEYS = {
+    "nvlink": {
+        "link_latency_us": Key(check_figure, scale=1e-6),
+        "link_hop_us": Key(check_figure, scale=1e-6),
+        "link_two_shot_us": Key(check_figure, scale=1e-6),
+        "link_library_us": Key(check_figure, scale=1e-6),
+        "link_efficiency": Key(check_share),
+    },
+    "pcie": {
+        "pcie_latency_us": Key(check_figure, scale=1e-6),
+        "pcie_hop_us": Key(check_figure, scale=1e-6),
+        "pcie_efficiency": Key(check_share),
+    },
+}
 
 
 def base_name(key: str) -> str:
@@ -443,7 +490,8 @@ def base_name(key: str) -> str:
 
 
 KERNEL_CONSTANTS = tuple(map(base_name, KERNEL_KEYS))
-LINK_CONSTANTS = tuple(map(base_name, LINK_KEYS))
+LINK_CONSTANTS = {link: tuple(map(base_name, keys)) for link, keys in LINK_KEYS.items()}
+CONSTANTS = (*KERNEL_CONSTANTS, *LINK_CONSTANTS["nvlink"], *LINK_CONSTANTS["pcie"])
 
 CONFIG_KEYS = {
     "GPU": {
@@ -456,7 +504,8 @@ CONFIG_KEYS = {
         "nvlink_gpus": Key(check_several),
         "last_level_cache": Key(check_figure, scale=2**20),
         **KERNEL_KEYS,
-        **LINK_KEYS,
+        **LINK_KEYS["nvlink"],
+        **LINK_KEYS["pcie"],
     },
     "Model": {
         "n_layer": Key(check_count, required=True),
@@ -520,9 +569,7 @@ def read_gpu(section: object, source: str, complete: bool = True) -> GPU:
         links={name: values[name] for name in LINKS if name in values},
         nvlink_gpus=values.get("nvlink_gpus"),
         cache=values.get("last_level_cache"),
-        constants={
-            name: figures[name] for name in KERNEL_CONSTANTS + LINK_CONSTANTS if name in figures
-        },
+        constants={name: figures[name] for name in CONSTANTS if name in figures},
         figures=figures,
         source=source,
     )
@@ -614,9 +661,21 @@ def source_name(path: str) -> str:
     return "standard input" if path == "-" else ascii(path)[1:-1]
 
 
-def opened(path: str, mode: str, **options: Any) -> IO[Any]:
-    """A file, or standard input, `-`, which stays open."""
-    return open(0 if path == "-" else path, mode, closefd=path != "-", **options)
+def read_text(path: str, most: int) -> str:
+    """The text of a file, or of standard input, `-`, of at most so many bytes."""
+    try:
+        with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+            data = file.read(most + 1)
+        if len(data) > most:
+            raise InputError(f"{source_name(path)}: is larger than {most >> 20} MiB")
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        trouble = f"cannot be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        trouble = f"is not UTF-8 text (byte {error.start})"
+    except ValueError as error:  # a path that no file can have: a NUL byte in it
+        trouble = str(error)
+    raise InputError(f"{source_name(path)}: {trouble}")
 
 
 def read_json(path: str, finite: bool = True) -> Any:
@@ -642,33 +701,20 @@ def read_json(path: str, finite: bool = True) -> Any:
             raise InputError(f"{source}: a number of {len(digits)} digits is too large")
         return int(digits)
 
+    text = read_text(path, MAX_JSON_BYTES)
     try:
-        with opened(path, "rb") as file:
-            data = file.read(MAX_JSON_BYTES + 1)
-        if len(data) > MAX_JSON_BYTES:
-            raise InputError(f"{source}: is larger than {MAX_JSON_BYTES >> 20} MiB")
         document = json.loads(
-            data.decode("utf-8-sig"),
+            text,
             object_pairs_hook=unique,
             parse_constant=not_json if finite else str,
             parse_int=whole,
         )
-    except (OSError, ValueError) as error:
-        raise InputError(f"{source}: {file_trouble(error)}") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"{source}: is not JSON: {error.msg} ({where})") from None
     except RecursionError:
         raise InputError(f"{source}: is nested too deeply") from None
     return document
-
-
-def file_trouble(error: Exception) -> str:
-    """What kept a file from being read, in words."""
-    if isinstance(error, OSError):
-        return f"cannot be read: {error.strerror}"
-    if isinstance(error, UnicodeDecodeError):
-        return f"is not UTF-8 text (byte {error.start})"
-    if isinstance(error, json.JSONDecodeError):
-        return f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-    return str(error)  # a path that no file can have: a NUL byte in it
 
 
 def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
@@ -710,9 +756,12 @@ def choose(name: str, known: Iterable[str], flag: str) -> str:
 
 def find_gpu(name: str) -> GPU:
     rows = catalogue(GPUS)
-    chosen = choose(name, rows, "gpu")
-    constants = catalogue(CONSTANTS).get(chosen, {})
-    return read_gpu({**rows[chosen], **constants}, "catalogue", complete=False)
+    section = dict(rows[choose(name, rows, "gpu")])
+    architecture = section.pop("architecture", None)
+    if architecture:
+        section.update({**catalogue(ARCHITECTURES)[architecture], **PCIE_CONSTANTS})
+        section.pop("architecture")
+    return read_gpu(section, "catalogue", complete=False)
 
 
 def find_model(name: str) -> Model:
@@ -1272,8 +1321,10 @@ class Kernel(NamedTuple):
     flops: float = 0.0
     exponentials: float = 0.0
     bytes: float = 0.0  # of traffic with the memory
-    items: int = 1  # of work: blocks of query rows of one K/V head
-    visited: float = 1.0  # pairs computed, masked ones in a block included, per pair that counts
+    tiles: float = 1.0  # blocks of query rows of one K/V head, that a multiprocessor works on
+    full_tiles: float = 0.0  # these, or as many as all query rows would fill
+    width: int = 128  # of a key
+    tail_flops: float = 0.0  # of the longest tile, beyond those of the mean one
     overlaps: bool = False  # whether measured kernels of this kind compute while they read
 
 
@@ -1361,9 +1412,13 @@ class Analysis(NamedTuple):
         return self.new_tokens / self.step_s if self.step_s and self.memory.fits else None
 
 
-# A kernel works on items of this many query rows of one K/V head, and on keys in blocks: at the
-# diagonal and at a window's edge it computes part of a block that is masked.
-ITEM_ROWS, KEY_BLOCK = 64, 128
+# Rows of a tile that packs the query heads of a K/V head, and of one that holds a single head's.
+PACKED_ROWS, TILE_ROWS = 64, 128
+# Bytes of an all-reduce above which serving frameworks change to a library with a longer start.
+MOST_OF_ONE_OR_TWO_SHOTS = 2**24
+# Products with weights, fitted to measured ones (README, "The rest of the step"): what a kernel
+# costs, and the parts of the peak in 16 bits and more, of the peak below, and of the bandwidth.
+GEMM_LAUNCH_S, GEMM_EFFICIENCY, NARROW_GEMM_EFFICIENCY, GEMM_BANDWIDTH = 10e-6, 0.75, 0.6, 0.88
 
 
 def case_rates(gpu: GPU, work: Workload) -> Rates:
@@ -1402,6 +1457,12 @@ def check_case(gpu: GPU, model: Model, work: Workload) -> None:
             f"--split head: {work.ngpu} GPUs do not share {heads} evenly (--ngpu {', '.join(works)}"
             " do; --split seq takes any number)"
         )
+
+
+def joining_link(gpu: GPU, ngpu: int) -> str:
+    """The scale-up link where the GPU has one that joins so many, else PCIe."""
+    joined = "nvlink" in gpu.links and ngpu <= (gpu.nvlink_gpus or ngpu)
+    return "nvlink" if joined else "pcie"
 
 
 def heads_divide(model: Model, ngpu: int) -> bool:
@@ -1523,13 +1584,21 @@ def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) 
     """
     kv_heads = work.batch * ops.n_kv_head * share.kv_heads
     query_rows = work.batch * layers.n_head * work.query * share.rows
-    edge = KEY_BLOCK if layers.window and layers.window < work.seq else KEY_BLOCK // 2
+    packed = math.ceil(query_rows / kv_heads / PACKED_ROWS)
+    alone = query_rows / kv_heads / work.query * math.ceil(work.query / TILE_ROWS)
+    tiles = kv_heads * min(packed, alone)
+    flops = (ops.scores_flops + ops.values_flops) * share.scores
+    longest = min(work.seq, layers.window or work.seq) if work.fused else ops.keys
     attention = Kernel(
         name="attention",
-        flops=(ops.scores_flops + ops.values_flops) * share.scores,
+        flops=flops,
         exponentials=work.batch * layers.n_head * ops.pairs * share.scores,
-        items=round(kv_heads * math.ceil(query_rows / kv_heads / ITEM_ROWS)),
-        visited=min(work.query * ops.keys, ops.pairs + work.query * edge) / ops.pairs,
+        tiles=tiles,
+        full_tiles=min(tiles, query_rows / PACKED_ROWS),
+        width=ops.dim_qk,
+        tail_flops=min(work.query, TILE_ROWS)
+        * (flops / query_rows)
+        * (longest * work.query / ops.pairs - 1),
         overlaps=work.fused and ops.latent_form == "absorbed",
     )
     q, a, s = ops.q_bytes * share.rows, ops.a_bytes * share.rows, ops.s_bytes * share.scores
@@ -1557,17 +1626,24 @@ def kernel_bound(kernel: Kernel, rates: Rates) -> Terms:
 
 def kernel_estimate(kernel: Kernel, rates: Rates, constants: Constants) -> Terms:
     """At the rates that measured kernels reach. They overlap computing and reading little, but
-    for absorbed latent attention.
+    for absorbed latent attention. What a tile costs beyond the first of a multiprocessor is hidden
+    behind either, what it costs to begin and end one with many rows is not.
     """
-    compute_s = kernel.visited * max(
-        kernel.flops / (rates.compute * constants["compute_efficiency"]),
-        kernel.exponentials / (constants["exponentials"] * constants["multiprocessors"]),
+    count = constants["multiprocessors"]
+    compute = rates.compute * constants["compute_efficiency"]
+    compute_s = kernel.tail_flops * count / compute + max(
+        kernel.flops / compute, kernel.exponentials / (constants["exponentials"] * count)
     )
-    memory_s = kernel.bytes / (rates.memory * constants["bandwidth_efficiency"])
-    waves = -(-kernel.items // constants["multiprocessors"])
-    overhead_s = constants["launch_s"] + waves * constants["wave_s"]
-    core_s = max(compute_s, memory_s) if kernel.overlaps else compute_s + memory_s
-    return Terms(compute_s, memory_s, 0.0, overhead_s, core_s + overhead_s)
+    reached = "latent_bandwidth_efficiency" if kernel.overlaps else "bandwidth_efficiency"
+    memory_s = kernel.bytes / (rates.memory * constants[reached])
+    work_s = max(compute_s, memory_s) if kernel.overlaps else compute_s + memory_s
+    further = max(0.0, kernel.tiles / count - 1) * (128 + kernel.width) / 256
+    overhead_s = (
+        constants["launch_s"]
+        + max(0.0, constants["item_s"] * further - work_s)
+        + constants["tile_s"] * kernel.full_tiles / count
+    )
+    return Terms(compute_s, memory_s, 0.0, overhead_s, work_s + overhead_s)
 
 
 def exchange_bound(exchange: Exchange, link: float) -> float:
@@ -1575,11 +1651,29 @@ def exchange_bound(exchange: Exchange, link: float) -> float:
     return exchange.bytes / (link / 2 * exchange.directions)
 
 
-def exchange_estimate(exchange: Exchange, ngpu: int, link: float, constants: Constants) -> float:
-    """Seconds at the rate that measured exchanges reach; an all-reduce goes round a ring."""
-    rounds = 2 * (ngpu - 1) / ngpu if exchange.reduces else 1
-    at_full_rate_s = rounds * exchange_bound(exchange, link)
-    return constants["link_latency_s"] + at_full_rate_s / constants["link_efficiency"]
+def exchange_estimate(
+    exchange: Exchange, work: Workload, rate: float, constants: Constants
+) -> float:
+    """Seconds at the rate that measured exchanges reach. Over the scale-up link an all-reduce is
+    one-shot (each GPU sends all of it to every other) or two-shot (reduce-scatter and all-gather),
+    whichever is shorter, and above 16 MiB another library's; over PCIe it goes round a ring.
+    """
+    n, at_full_rate_s = work.ngpu, exchange_bound(exchange, rate)
+    ring_s = 2 * (n - 1) / n * at_full_rate_s
+    if work.link == "pcie":
+        latency_s, hop_s = constants["pcie_latency_s"], constants["pcie_hop_s"]
+        if exchange.reduces:
+            return latency_s + 2 * (n - 1) * hop_s + ring_s / constants["pcie_efficiency"]
+        return latency_s + hop_s * math.log2(n) + at_full_rate_s / constants["pcie_efficiency"]
+    efficiency = constants["link_efficiency"]
+    if exchange.reduces and exchange.bytes > MOST_OF_ONE_OR_TWO_SHOTS:
+        return constants["link_library_s"] + ring_s / efficiency
+    latency_s = constants["link_latency_s"] + constants["link_hop_s"] * math.log2(n)
+    if not exchange.reduces:
+        return latency_s + at_full_rate_s / efficiency
+    one_shot_s = (n - 1) * at_full_rate_s / efficiency
+    two_shot_s = constants["link_two_shot_s"] + ring_s / efficiency
+    return latency_s + min(one_shot_s, two_shot_s)
 
 
 def analyse_layer(
@@ -1596,8 +1690,7 @@ def analyse_layer(
     total_s = bound_s = max(alone.total_s, sync_s)
     if constants is not None:
         kernel_terms = [kernel_estimate(kernel, rates, constants) for kernel in kernels]
-        n, link = work.ngpu, rates.link
-        exchange_s = [exchange_estimate(each, n, link, constants) for each in exchanges]
+        exchange_s = [exchange_estimate(each, work, rates.link, constants) for each in exchanges]
         alone, sync_s = (
             one_after_another([(1, each) for each in kernel_terms]),
             math.fsum(exchange_s),
@@ -1703,16 +1796,14 @@ def rest_of_step(
         reduce_s = model.n_layer * exchange_bound(reduced, rates.link)
         compute_s = 2 * params.active * tokens / (rates.gemm_compute * n)
         return max(compute_s, (always + chosen) * weight_bytes / (rates.memory * n), reduce_s)
-    part = 1.25 if rates.gemm_bits >= 16 else 0.87
-    compute = rates.gemm_compute * min(1.0, part * constants["compute_efficiency"])
-    memory = rates.memory * constants["bandwidth_efficiency"]
+    part = GEMM_EFFICIENCY if rates.gemm_bits >= 16 else NARROW_GEMM_EFFICIENCY
+    compute, memory = rates.gemm_compute * part, rates.memory * GEMM_BANDWIDTH
     flops = 2 * always * tokens
     gemm_s = max(flops / compute, always * weight_bytes / memory)
     expert_s = 2 * (params.active - always) * tokens / compute + chosen * weight_bytes / memory
-    kernels = 4 if params.routed else 2
-    kernel_s = kernels * (constants["launch_s"] + constants["wave_s"])
-    reduce_s = exchange_estimate(reduced, n, rates.link, constants) if n > 1 else 0.0
-    return (gemm_s + expert_s) / n + model.n_layer * (kernel_s + reduce_s)
+    kernels_s = (4 if params.routed else 2) * GEMM_LAUNCH_S
+    reduce_s = exchange_estimate(reduced, work, rates.link, constants) if n > 1 else 0.0
+    return (gemm_s + expert_s) / n + model.n_layer * (kernels_s + reduce_s)
 
 
 def phase_of(query: int, seq: int, generates: bool) -> str:
@@ -1728,7 +1819,7 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
     """
     check_case(gpu, model, work)
     rates = case_rates(gpu, work)
-    constants = gpu.constants if gpu.has_estimate(work.ngpu) and not bound_only else None
+    constants = gpu.constants if gpu.has_estimate(work.ngpu, work.link) and not bound_only else None
     layers = tuple(
         [analyse_layer(each, work, model.hidden, rates, constants) for each in model.layers]
     )
@@ -2655,32 +2746,34 @@ class Measured(NamedTuple):
 
     line: int  # of the file
     gpu: GPU
-    phase: str  # "decode", "prefill" or "all-reduce"
+    kind: str  # of what was measured: the accuracy's classes
+    ngpu: int
     size: float  # latency in us, or bytes of an all-reduce: what the size classes go by
     shape: str
     seconds: float
     resident: bool  # in memory for certain: no last-level cache holds what is read
+    needed: tuple[str, ...]  # the constants of its estimate
     bound_s: float
     estimate: Callable[[Constants], float]  # seconds
 
 
 KERNEL_COLUMNS = ("phase", "batch", "seq", "n_head", "latency_us")
 HEAD_COLUMNS = ("n_kv_head", "dim_head")
-RING_COLUMNS = ("ngpu", "bytes", "latency_us")
+REDUCE_COLUMNS = ("ngpu", "bytes", "latency_us")
+MAX_CSV_BYTES = 64 * 2**20
 
-SIZES = {
-    "kernel": (
-        ("all", 0, math.inf),
-        ("up to 50 us", 0, 50),
-        ("above 50 us", 50, math.inf),
-        ("above 1 ms", 1000, math.inf),
-    ),
-    "all-reduce": (
-        ("all", 0, math.inf),
-        ("below 256 KiB", 0, 2**18),
-        ("above 16 MiB", 2**24 + 1, math.inf),
-    ),
-}
+KINDS = ("decode", "prefill", "latent decode", "latent prefill", "all-reduce")
+KERNEL_SIZES = (
+    ("all", 0.0, math.inf),
+    ("up to 50 us", 0.0, 50.0),
+    ("above 50 us", 50.0, math.inf),
+    ("above 1 ms", 1000.0, math.inf),
+)
+REDUCE_SIZES = (
+    ("all", 0.0, math.inf),
+    ("below 256 KiB", 0.0, 2.0**18),
+    ("above 16 MiB", 2.0**24 + 1, math.inf),
+)
 
 
 def read_measured(
@@ -2690,206 +2783,278 @@ def read_measured(
     import csv  # only this needs it
 
     source = source_name(path)
+    text = read_text(path, MAX_CSV_BYTES)
+    head = text.partition("\n")[0]
+    separator = max(",;\t", key=head.count)
+    reader = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    found = []
     try:
-        with opened(path, "r", encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = set(reader.fieldnames or ())
-            latent = "kv_lora_rank" in columns
-            need = (*KERNEL_COLUMNS, *(LATENT_KEYS if latent else HEAD_COLUMNS))
-            missing = [name for name in need if name not in columns]
-            ring = columns.issuperset(RING_COLUMNS)
-            if missing and not ring:
-                raise InputError(f"{source}: has no column {missing[0]}")
-            found = []
-            for row in reader:
-                gpu = gpu_for(row.get("gpu") or "")
+        columns = [name.strip() for name in reader.fieldnames or ()]
+        reader.fieldnames = columns
+        reduces = set(REDUCE_COLUMNS) <= set(columns)
+        heads = LATENT_KEYS if "kv_lora_rank" in columns else HEAD_COLUMNS
+        missing = [name for name in (*KERNEL_COLUMNS, *heads) if name not in columns]
+        if missing and not reduces:
+            raise InputError(f"has no column {missing[0]}")
+        for row in reader:
+            cells = {name: cell.strip() for name, cell in row.items() if name and cell}
+            try:
+                gpu = gpu_for(cells.get("gpu", ""))
                 if gpu:
-                    try:
-                        read = ring_row if ring else kernel_row
-                        found.append(read(reader.line_num, row, gpu, link))
-                    except InputError as error:
-                        raise InputError(f"{source}: line {reader.line_num}: {error}") from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{source}: {file_trouble(error)}") from None
-    if not found:
-        raise InputError(f"{source}: has no row for this GPU")
+                    read = reduce_row if reduces else kernel_row
+                    found.append(read(reader.line_num, cells, gpu, link))
+            except InputError as error:
+                raise InputError(f"line {reader.line_num}: {error}") from None
+        if not found:
+            raise InputError("has no row for this GPU")
+    except (InputError, csv.Error) as error:
+        raise InputError(f"{source}: {error}") from None
     return found
 
 
-def cell(row: Mapping[str, str | None], name: str, default: str = "") -> int:
+def cell(row: Mapping[str, str], name: str, read: Callable[[str], Any] = count_flag) -> Any:
     try:
-        return count_flag(row.get(name) or default)
+        return read(row.get(name, ""))
     except InputError as error:
         raise InputError(f"{name} {error}") from None
 
 
-def latency(row: Mapping[str, str | None]) -> float:
-    """Microseconds."""
-    try:
-        return check_figure(float(row.get("latency_us") or "nothing"))
-    except (ValueError, InputError):
-        given = shown(row.get("latency_us"))
-        raise InputError(f"latency_us must be a number above 0, not {given}") from None
-
-
-def ring_row(line: int, row: Mapping[str, str | None], gpu: GPU, link: str | None) -> Measured:
-    ngpu, payload, us = cell(row, "ngpu"), cell(row, "bytes"), latency(row)
-    name = link or ("nvlink" if "nvlink" in gpu.links else "pcie")
-    if name not in gpu.links:
-        raise InputError(f"--link {name}: {gpu.name} has no figure for it")
-    rate = gpu.links[name]
-    exchange = Exchange("all-reduce", "bf16", payload, directions=1, reduces=True)
+def reduce_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
+    ngpu, payload = cell(row, "ngpu"), cell(row, "bytes")
+    if ngpu < 2:
+        raise InputError("ngpu must be a whole number from 2, not 1")
+    work = Workload(ngpu, 1, 1, 1, "decode", "bf16", "bf16", "bf16", True, "head", "")
+    work = work._replace(link=link or joining_link(gpu, ngpu))
+    if work.link not in gpu.links:
+        raise InputError(f"--link {work.link}: {gpu.name} has no figure for it")
+    rate, exchange = gpu.links[work.link], Exchange("all-reduce", "bf16", payload, 1, True)
+    us = cell(row, "latency_us", figure_flag)
     return Measured(
         line=line,
         gpu=gpu,
-        phase="all-reduce",
+        kind="all-reduce",
+        ngpu=ngpu,
         size=payload,
-        shape=f"{payload:,} bytes over {ngpu} GPUs",
+        shape=f"{payload} bytes over {ngpu} GPUs",
         seconds=us / 1e6,
         resident=True,
+        needed=LINK_CONSTANTS[work.link],
         bound_s=exchange_bound(exchange, rate),
-        estimate=lambda constants: exchange_estimate(exchange, ngpu, rate, constants),
+        estimate=lambda constants: exchange_estimate(exchange, work, rate, constants),
     )
 
 
-def kernel_row(line: int, row: Mapping[str, str | None], gpu: GPU, link: str | None) -> Measured:
-    phase = one_of(row.get("phase") or "", ("decode", "prefill"))
+def kernel_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
+    phase = cell(row, "phase", lambda text: one_of(text, ("decode", "prefill")))
     batch, seq, n_head = (cell(row, name) for name in ("batch", "seq", "n_head"))
-    window = 0 if (row.get("window") or "0") == "0" else cell(row, "window")
-    dtype = one_of(row.get("dtype") or "bf16", COMPUTING)
-    kv_dtype = one_of(row.get("kv_dtype") or "bf16", PRECISIONS)
-    if row.get("kv_lora_rank"):
-        rank, rope, nope, v_dim = (cell(row, name) for name in LATENT_KEYS)
-        layers = Layers("full", 1, n_head, n_head, nope + rope, v_dim, window, rank, rope)
+    window = 0 if row.get("window", "0") == "0" else cell(row, "window")
+    dtype = one_of(row.get("dtype", "bf16"), COMPUTING)
+    kv_dtype = one_of(row.get("kv_dtype", "bf16"), PRECISIONS)
+    if "kv_lora_rank" in row:
+        rank, rope, nope, dim_v = (cell(row, name) for name in LATENT_KEYS)
+        layers = Layers("full", 1, n_head, n_head, nope + rope, dim_v, window, rank, rope)
     else:
         n_kv_head, dim_head = cell(row, "n_kv_head"), cell(row, "dim_head")
         if n_head % n_kv_head:
             raise InputError(f"n_kv_head must divide n_head {n_head}, not {n_kv_head}")
         layers = Layers("full", 1, n_head, n_kv_head, dim_head, dim_head, window)
-    work = Workload(
-        ngpu=1,
-        seq=seq,
-        batch=batch,
-        query=1 if phase == "decode" else seq,
-        phase=phase,
-        dtype=dtype,
-        kv_dtype=kv_dtype,
-        weight_dtype=dtype,
-        fused=True,
-        split="seq",
-        link="",
-    )
+    if dtype not in gpu.peaks:
+        raise InputError(f"{gpu.name} has no {dtype} figure: --gpu names the GPU that was measured")
+    query = 1 if phase == "decode" else seq
+    work = Workload(1, seq, batch, query, phase, dtype, kv_dtype, dtype, True, "seq", "pcie")
+
+    rates = case_rates(gpu, work)
+
+    def kernel_of(layers: Layers) -> Kernel:
+        ops = operands(layers, work)
+        return layer_kernels(layers, ops, work, busiest_shares(ops, work, ()))[0]
+
+    in_fp8 = kv_dtype == "fp8" and "fp8" in gpu.peaks
+    # Measured kernels may do less than the estimate takes them to: compute with an FP8 cache in
+    # FP8, and read heads of 192 with values of 128.
+    least = layers._replace(dim_v=128) if layers.dim_v == 192 else layers
+    fastest = rates._replace(compute=gpu.peaks["fp8"]) if in_fp8 else rates
+    kernel, us = kernel_of(layers), cell(row, "latency_us", figure_flag)
     heads = f"{n_head}/{layers.n_kv_head} x {layers.dim_qk}"
-    us, ops, rates = latency(row), operands(layers, work), case_rates(gpu, work)
-    (kernel,) = layer_kernels(layers, ops, work, busiest_shares(ops, work, ()))
     return Measured(
         line=line,
         gpu=gpu,
-        phase=phase,
+        kind=f"latent {phase}" if layers.kv_lora_rank else phase,
+        ngpu=1,
         size=us,
         shape=f"{phase} {batch} x {seq}, {heads}, window {window}, {kv_dtype}",
         seconds=us / 1e6,
-        resident=gpu.cache is None or ops.kv_bytes > gpu.cache,
-        bound_s=kernel_bound(kernel, rates).total_s,
+        resident=gpu.cache is None or operands(layers, work).kv_bytes > gpu.cache,
+        needed=KERNEL_CONSTANTS,
+        bound_s=kernel_bound(kernel_of(least), fastest).total_s,
         estimate=lambda constants: kernel_estimate(kernel, rates, constants).total_s,
     )
 
 
+# Where a search begins: items dear and exponentials slow, for a cost that no row feels, the search
+# does not move.
 KERNEL_START = {
-    "launch_s": 8e-6,
-    "wave_s": 1e-6,
+    "launch_s": 9e-6,
+    "item_s": 5e-6,
+    "tile_s": 2e-6,
+    "exponentials": 4e9,
     "compute_efficiency": 0.6,
     "bandwidth_efficiency": 0.85,
 }
-LINK_START = {"link_latency_s": 5e-6, "link_efficiency": 0.7}
+NOT_SEEN = {"exponentials": 1e12, "tile_s": 0.0}  # figures at which these cost nothing
+LATENT_START = {"latent_bandwidth_efficiency": 0.8}
+LINK_STARTS = {
+    "nvlink": {
+        "link_latency_s": 3e-6,
+        "link_hop_s": 0.4e-6,
+        "link_two_shot_s": 5e-6,
+        "link_library_s": 25e-6,
+        "link_efficiency": 0.7,
+    },
+    "pcie": {"pcie_latency_s": 3e-6, "pcie_hop_s": 1.5e-6, "pcie_efficiency": 0.6},
+}
 
 
 def fit(rows: Sequence[Measured]) -> dict[str, float]:
-    """The constants with the smallest mean absolute logarithmic error, each phase weighing the
-    same. Heads of one width do not tell exponentials from FLOPs.
-    """
-    ring = rows[0].phase == "all-reduce"
-    phases: dict[str, list[Measured]] = {}
-    for row in rows:
-        for phase in size_classes(row.size) if ring else [row.phase]:
-            phases.setdefault(phase, []).append(row)
-    if not phases:
-        raise InputError("--fit needs all-reduces below 256 KiB or above 16 MiB")
-    if ring:
-        return searched(phases, LINK_START)[1]
-    # Two roofs, two valleys: which of them limits prefill is decided by where a search begins.
-    given = {"multiprocessors": rows[0].gpu.constants.get("multiprocessors", 1)}
-    starts = [{**KERNEL_START, "exponentials": rate} for rate in (1e10, 1.6e10, 2.5e10, 1e20)]
-    return min((searched(phases, start, given) for start in starts), key=lambda each: each[0])[1]
-
-
-def size_classes(payload: float) -> list[str]:
-    """Where an all-reduce shows one constant alone: latency below, the link's rate above."""
-    return [name for name, low, high in SIZES["all-reduce"][1:] if low <= payload < high]
+    """The constants of measured kernels, or of a link, that explain them best."""
+    if rows[0].kind == "all-reduce":
+        link = next(name for name, needed in LINK_CONSTANTS.items() if needed == rows[0].needed)
+        return searched(rows, LINK_STARTS[link], {}, 0.15)[0]
+    given = {"multiprocessors": rows[0].gpu.constants["multiprocessors"], **LATENT_START}
+    grouped = [row for row in rows if row.kind != "latent decode"] or rows
+    found, least = searched(grouped, KERNEL_START, given)
+    for name, cost_free in NOT_SEEN.items():  # without it, if the rows do not show it
+        fewer = {key: value for key, value in found.items() if key != name}
+        without, loss = searched(grouped, fewer, {**given, name: cost_free})
+        if loss < least * 1.025 + 0.001:
+            found, least, given[name] = without, loss, cost_free
+    found = {**given, **found}
+    own = rows[0].gpu.constants.get("latent_bandwidth_efficiency", found["bandwidth_efficiency"])
+    found["latent_bandwidth_efficiency"] = own
+    latent = [row for row in rows if row.kind == "latent decode"]
+    if latent:
+        tied = {**found, "latent_bandwidth_efficiency": found["bandwidth_efficiency"]}
+        apart, loss = searched(latent, LATENT_START, found)
+        found = {**found, **apart} if loss < 0.8 * searched(latent, {}, tied)[1] else tied
+    return found
 
 
 def searched(
-    phases: Mapping[str, Sequence[Measured]],
-    start: Mapping[str, float],
-    given: Mapping[str, float] = {},
-) -> tuple[float, dict[str, float]]:
-    """The least loss and its constants, by random steps (of a fixed seed) that grow with success
-    and shrink without: the error has kinks along which no single constant's change helps.
+    rows: Sequence[Measured], start: Constants, given: Constants, scale: float = 0.1
+) -> tuple[dict[str, float], float]:
+    """The constants, and their loss: the mean of log(1 + (error / scale)^2), each kind of row
+    weighing the same, in which errors well above the scale hardly weigh. By damped Gauss-Newton
+    steps in the constants' logarithms (Levenberg 1944, Marquardt 1963), reweighted by its slope.
     """
+    kinds = [row.kind for row in rows]
+    shares = [1 / kinds.count(kind) for kind in kinds]
 
-    def loss(constants: Mapping[str, float]) -> float:
-        constants, log = {**given, **constants}, math.log
-        return math.fsum(
-            math.fsum([abs(log(row.estimate(constants) / row.seconds)) for row in each]) / len(each)
-            for each in phases.values()
-        )
+    def errors(constants: Constants) -> list[float]:
+        known = {**given, **constants}
+        return [math.log(row.estimate(known) / row.seconds) for row in rows]
 
-    import random  # only a fit needs it
+    def loss(found: list[float]) -> float:
+        return math.fsum(w * math.log1p((r / scale) ** 2) for w, r in zip(shares, found))
 
-    draw = random.Random(0)
-    best, least, step = dict(start), loss(start), 0.5
-    while step > 1e-4:
-        tried = {name: value * math.exp(draw.gauss(0, step)) for name, value in best.items()}
-        tried = {n: min(v, 1.0) if n.endswith("efficiency") else v for n, v in tried.items()}
-        now = loss(tried)
-        if now < least:
-            best, least, step = tried, now, step * 1.5
-        else:
-            step *= 0.985
-    return least, best
+    best, now, damping, small = dict(start), errors(start), 1e-2, 1e-5
+    least = loss(now)
+    for _ in range(100):
+        moved = [errors({**best, name: best[name] * math.exp(small)}) for name in best]
+        slopes = [[(b - a) / small for a, b in zip(now, each)] for each in moved]
+        weights = [w / (scale**2 + r * r) for w, r in zip(shares, now)]
+        pull = [math.fsum(w * a * b for w, a, b in zip(weights, slope, now)) for slope in slopes]
+        normal = [
+            [math.fsum(w * x * y for w, x, y in zip(weights, a, b)) for b in slopes] for a in slopes
+        ]
+        gain = 0.0
+        while gain <= 0 and damping < 1e6:
+            steps = solved(normal, pull, damping)
+            tried = {
+                name: best[name] * math.exp(-max(-1.0, min(1.0, step)))
+                for name, step in zip(best, steps)
+            }
+            tried = {n: min(v, 1.0) if n.endswith("efficiency") else v for n, v in tried.items()}
+            after = errors(tried)
+            gain, damping = least - loss(after), damping * 5
+        if gain <= 0:
+            break
+        best, now, least, damping = tried, after, least - gain, damping / 25
+        if gain < 1e-9:
+            break
+    return best, least
+
+
+def solved(matrix: list[list[float]], right: list[float], damping: float) -> list[float]:
+    """The solution of linear equations with a damped diagonal, by Gaussian elimination."""
+    lines = [[*line, value] for line, value in zip(matrix, right)]
+    for i, line in enumerate(lines):
+        line[i] += damping * line[i] + 1e-9
+    for i, pivot in enumerate(lines):
+        for line in lines[i + 1 :]:
+            part = line[i] / pivot[i]
+            line[i:] = [a - part * b for a, b in zip(line[i:], pivot[i:])]
+    found: list[float] = []
+    for i in reversed(range(len(lines))):
+        known = math.fsum(map(operator.mul, lines[i][i + 1 : -1], found))
+        found.insert(0, (lines[i][-1] - known) / lines[i][i])
+    return found
 
 
 def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
-    """How far the estimates (bounds, without constants) are off, by phase and size."""
-    ring = rows[0].phase == "all-reduce"
-    lines = [f"{'':12}{'':14}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
+    """How far the estimates (bounds, without constants) are off, by kind and size."""
+    lines = [f"{'':16}{'':14}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
     ratios = [
         (row, (row.estimate(constants) if constants else row.bound_s) / row.seconds) for row in rows
     ]
-    for phase in dict.fromkeys(row.phase for row in rows):
-        for name, low, high in SIZES["all-reduce" if ring else "kernel"]:
-            some = [
-                each for each in ratios if each[0].phase == phase and low <= each[0].size < high
-            ]
-            if some:
-                faster = sum(row.resident and row.seconds < row.bound_s for row, _ in some)
-                errors = sorted(abs(ratio - 1) for _, ratio in some)
-                bias = sorted(ratio - 1 for _, ratio in some)[len(some) // 2]
-                median, most = errors[len(errors) // 2], errors[len(errors) * 9 // 10]
-                lines.append(
-                    f"{phase:12}{name:14}{len(some):7,}{faster:8,}"
-                    f"{median:9.1%}{most:9.1%}{bias:+9.1%}"
-                )
+
+    def line(kind: str, name: str, some: list[tuple[Measured, float]]) -> None:
+        if some:
+            faster = sum(row.resident and row.seconds < row.bound_s for row, _ in some)
+            errors = sorted(abs(ratio - 1) for _, ratio in some)
+            bias = sorted(ratio - 1 for _, ratio in some)[len(some) // 2]
+            median, most = errors[len(errors) // 2], errors[len(errors) * 9 // 10]
+            lines.append(
+                f"{kind:16}{name:14}{len(some):7,}{faster:8,}{median:9.1%}{most:9.1%}{bias:+9.1%}"
+            )
+
+    for kind in sorted({row.kind for row in rows}, key=KINDS.index):
+        some = [each for each in ratios if each[0].kind == kind]
+        for name, low, high in REDUCE_SIZES if kind == "all-reduce" else KERNEL_SIZES:
+            line(kind, name, [each for each in some if low <= each[0].size < high])
+        for ngpu in sorted({row.ngpu for row, _ in some} - {1}):
+            line(kind, f"{ngpu} GPUs", [each for each in some if each[0].ngpu == ngpu])
     lines += ["", "worst ten rows"]
-    worst = sorted(ratios, key=lambda each: -abs(math.log(each[1])))[:10]
-    for row, ratio in worst:
+    for row, ratio in sorted(ratios, key=lambda each: -abs(math.log(each[1])))[:10]:
         took = prefixed(row.seconds, "s")
         lines.append(f"  line {row.line}: {row.shape}: {took}, here {ratio:.3g} times as long")
     return "\n".join(lines) + "\n"
 
 
+def fitted_section(name: str, rows: Sequence[Measured]) -> tuple[dict[str, float], dict[str, Any]]:
+    """The constants that fit every other row, and a GPU section of config.json with them."""
+    gpu, count = rows[0].gpu, len(set(rows[0].needed) - {"multiprocessors"})
+    if "multiprocessors" in rows[0].needed and "multiprocessors" not in gpu.constants:
+        raise InputError(f"--fit needs GPU.multiprocessors, which {name} does not have")
+    if len(rows) < 2 * count:
+        raise InputError(f"--fit needs {2 * count} rows of {name} or more, not {len(rows)}")
+    figures, section = {**gpu.figures, **fit(rows[::2])}, {}
+    for key, rule in CONFIG_KEYS["GPU"].items():
+        value = figures.get(base_name(key))
+        if value is not None:
+            precise = ".3g" if base_name(key) in rows[0].needed else ".12g"
+            exact = isinstance(value, (str, int))
+            section[key] = value if exact else float(f"{value / rule.scale:{precise}}")
+    try:
+        return dict(read_gpu(section, "").constants), section
+    except InputError as error:
+        raise InputError(f"--fit of {name}: {error}") from None
+
+
 def held_against(
-    gpus: Sequence[GPU], flags: Mapping[str, Any], given: Collection[str]
+    gpus: Sequence[GPU],
+    flags: Mapping[str, Any],
+    given: Collection[str],
+    warn: Callable[[str], None],
 ) -> Iterator[str]:
     """The report of --measured: every GPU of the file by itself, and with --fit its constants."""
     link = flags["link"][0][0] if "link" in given else None
@@ -2905,32 +3070,31 @@ def held_against(
     by_gpu: dict[str, list[Measured]] = {}
     for row in read_measured(flags["measured"], gpu_for, link):
         by_gpu.setdefault(row.gpu.name, []).append(row)
+    texts, sections = [], []
     for name, rows in by_gpu.items():
-        gpu = rows[0].gpu
-        ring = rows[0].phase == "all-reduce"
-        if not flags["fit"]:
-            known = gpu.has_estimate(2 if ring else 1)
-            what = "estimate" if known else "bound only: no constants"
-            yield f"{name}, {len(rows):,} rows; {what}\n\n"
-            yield accuracy(rows, gpu.constants if known else None) + "\n"
-            continue
-        constants, rest = fit(rows[::2]), rows[1::2] or rows
-        what = "fitted on every other row, held against the rest"
-        yield f"{name}, {len(rest):,} rows; {what}\n\n{accuracy(rest, {**gpu.constants, **constants})}\n"
-        yield json.dumps({"GPU": pasteable(gpu, constants)}, indent=4) + "\n"
-
-
-def pasteable(gpu: GPU, fitted: Mapping[str, float]) -> dict[str, Any]:
-    """A GPU section of config.json with fitted constants in place of its own."""
-    figures = {**gpu.figures, **fitted}
-    section = {}
-    for name, key in CONFIG_KEYS["GPU"].items():
-        value = figures.get(base_name(name))
-        if value is not None:
-            precise = ".4g" if base_name(name) in fitted else ".12g"
-            exact = isinstance(value, (str, int))
-            section[name] = value if exact else float(f"{value / key.scale:{precise}}")
-    return section
+        constants: Constants | None = rows[0].gpu.constants
+        known = set(rows[0].needed) <= set(rows[0].gpu.constants)
+        ratios = [
+            (row.estimate(row.gpu.constants) if known else row.bound_s) / row.seconds
+            for row in rows
+        ]
+        typical = sorted(ratios)[len(rows) // 2]
+        if typical > 30 or (known and typical < 1 / 30):
+            warn(f"{name} is {typical:.2g} times as slow here: are latencies in microseconds?")
+        if flags["fit"]:
+            constants, section = fitted_section(name, rows)
+            sections.append(json.dumps({"GPU": section}, indent=4) + "\n")
+            what = "fitted on every other row, held against the rest"
+        elif known:
+            what = "estimate"
+        else:
+            constants, what = None, "bound only: no constants"
+        judged = rows[1::2] if flags["fit"] else rows
+        texts.append(f"{name}, {len(judged):,} rows; {what}\n\n{accuracy(judged, constants)}\n")
+    if flags["fit"] and flags["format"] == "json":
+        texts = []
+    for pieces in itertools.zip_longest(texts, sections, fillvalue=""):
+        yield from pieces
 
 
 # ----------------------------------------------------------------------------- command line
@@ -2955,21 +3119,7 @@ BOOLEANS = {
 }
 
 
-# Counts may end in these, 1024-based as lengths in tokens are.
-COUNT_UNITS = {"K": 2**10, "M": 2**20}
-
 Axis = Sequence[Sequence[Any]]
-
-
-def count_flag(text: str) -> int:
-    digits, unit = text, 1
-    if text[-1:].upper() in COUNT_UNITS:
-        digits, unit = text[:-1], COUNT_UNITS[text[-1].upper()]
-    if not (digits.isascii() and digits.isdigit()):
-        return check_count(text)
-    if len(digits) > 40:  # int() itself refuses thousands of digits, with words of its own
-        raise InputError(f"must be a whole number from 1 to 10^18, not one of {len(text)} digits")
-    return check_count(int(digits) * unit)
 
 
 def counts_flag(text: str) -> Axis:
@@ -2999,14 +3149,6 @@ def counts_flag(text: str) -> Axis:
 
 def texts_flag(text: str) -> Axis:
     return [text.split(",")]
-
-
-def one_of(text: str, known: Collection[str]) -> str:
-    """The known name that is meant, in any case."""
-    if text.lower() in known:
-        return text.lower()
-    hint = did_you_mean(text, known)
-    raise InputError(f"must be one of {', '.join(known)}, not {shown(text)}{hint}")
 
 
 def boolean_flag(text: str) -> bool:
@@ -3181,7 +3323,6 @@ def workload(gpu: GPU, model: Model, sweep: Sweep, asked: Mapping[str, Any]) -> 
     ngpu, seq, dtype, weights = asked["ngpu"], asked["seq"], asked["dtype"], model.weight_dtype
     query = asked["query"] or (1 if sweep.gen else seq)
     narrow = weights if weights and bits(weights) < bits(dtype) else dtype
-    joined = "nvlink" in gpu.links and ngpu <= (gpu.nvlink_gpus or ngpu)
     return Workload(
         ngpu=ngpu,
         seq=seq,
@@ -3193,7 +3334,8 @@ def workload(gpu: GPU, model: Model, sweep: Sweep, asked: Mapping[str, Any]) -> 
         weight_dtype=asked["weight_dtype"] or narrow,
         fused=sweep.fused,
         split=asked["split"],
-        link=asked["link"] or ("nvlink" if joined and {"gpu", "model"} & sweep.given else "pcie"),
+        link=asked["link"]
+        or (joining_link(gpu, ngpu) if {"gpu", "model"} & sweep.given else "pcie"),
     )
 
 
@@ -3254,10 +3396,16 @@ def answer(argv: Sequence[str] | None) -> Iterator[str]:
         return
     flags, given = check_flags(found)
     if flags["measured"] is not None:
-        stray = given - {"measured", "fit", "gpu", "link", "config"}
+        stray = given - {"measured", "fit", "gpu", "link", "config", "format"}
         if stray:
             raise InputError(f"--{dashed(min(stray))} has no meaning beside --measured")
-        yield from held_against(subjects(flags)[0], flags, given)
+        if "format" in given and (flags["format"] != "json" or not flags["fit"]):
+            raise InputError("--format has no meaning beside --measured, but for json with --fit")
+        if len(flags["link"][0]) > 1:
+            raise InputError("--link takes one value beside --measured")
+        yield from held_against(
+            subjects(flags)[0], flags, given, functools.partial(complain, "warning")
+        )
         return
     if flags["fit"]:
         raise InputError("--fit needs --measured FILE")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import functools
 import io
-import itertools
 import json
 import math
 import random
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import attn_bottleneck as ab
-from tests.support import ROOT, SHARED, ScriptTest, needs_shared, process, run
+from tests.support import SHARED, ScriptTest, needs_shared, process, run
 from tests.test_model import DEEPSEEK, H100
 
 # Quoted from the public measurement tables of NVIDIA's aiconfigurator (Apache-2.0): one layer's
@@ -91,21 +90,17 @@ L40S,2,67108864,3333.857
 """
 CACHES = {"A100-80GB-SXM": 40, "H100-SXM": 50, "B200-SXM": 126, "L40S": 96}  # MiB
 
-# The goals for the median error, by phase and size.
+# Goals for the median error in percent, above 50 us, on the rows that were not fitted.
 GOALS = {
-    ("A100-80GB-SXM", "decode", "above 50 us"): 20,
-    ("A100-80GB-SXM", "prefill", "above 50 us"): 20,
-    ("H100-SXM", "decode", "above 50 us"): 10,
-    ("H100-SXM", "prefill", "above 50 us"): 15,
-    ("B200-SXM", "decode", "above 50 us"): 10,
-    ("B200-SXM", "prefill", "above 50 us"): 15,
-    ("L40S", "decode", "above 50 us"): 20,
-    ("L40S", "prefill", "above 50 us"): 20,
-    **{(gpu, "decode", "all"): 15 for gpu in CACHES},
-    **{(gpu, "prefill", "all"): 20 for gpu in CACHES},
-    **{(gpu, "all-reduce", "above 16 MiB"): 10 for gpu in CACHES},
-    **{(gpu, "all-reduce", "below 256 KiB"): 25 for gpu in CACHES},
+    "A100-80GB-SXM": {"decode": 12, "prefill": 12},
+    "H100-SXM": {"decode": 8, "prefill": 12, "latent decode": 12, "latent prefill": 20},
+    "B200-SXM": {"decode": 10, "prefill": 14, "latent decode": 14, "latent prefill": 20},
+    "B300-SXM": {"decode": 12, "prefill": 17, "latent decode": 14, "latent prefill": 26},
+    "L40S": {"decode": 10, "prefill": 15},
+    "RTX-PRO-6000-Server": {"decode": 12, "prefill": 18},
 }
+KERNELS = ("attention.csv", "attention-b300-rtxpro.csv", "mla.csv", "mla-b300.csv")
+ALL_REDUCES = ("allreduce.csv", "allreduce-b300-l40s.csv")
 
 
 def kernel(row: dict[str, str]) -> Any:
@@ -135,14 +130,14 @@ class Quoted(ScriptTest):
         for row, layer, seconds in (*self.cases(ATTENTION), *self.cases(LATENT)):
             if layer["kv_read_bytes"] > CACHES[row["gpu"]] * 2**20:
                 checked += 1
-                self.assertLessEqual(layer["bound"]["total_s"], seconds)
+                self.assertLessEqual(layer["bound_s"], seconds)
         self.assertGreaterEqual(checked, 15)
 
     def test_estimates_meet_measurements(self) -> None:
         errors: dict[str, list[float]] = {"decode": [], "prefill": []}
         for row, layer, seconds in self.cases(ATTENTION):
-            errors[row["phase"]].append(abs(layer["estimate"]["total_s"] / seconds - 1))
-            self.assertGreaterEqual(layer["estimate"]["total_s"], layer["bound"]["total_s"])
+            errors[row["phase"]].append(abs(layer["total_s"] / seconds - 1))
+            self.assertGreaterEqual(layer["total_s"], layer["bound_s"])
         self.assertLess(statistics.median(errors["decode"]), 0.15)
         self.assertLess(statistics.median(errors["prefill"]), 0.20)
 
@@ -159,25 +154,30 @@ class Quoted(ScriptTest):
         flags = "--gpu h100-sxm --model llama-3.1-8b --dtype bf16 --fused --seq 512"
         lines = self.answer(*flags.split(), "--format", "summary").splitlines()
         self.assertRegex(lines[3], r"^overhead limits attention: ")
-        # 32 launches of 10.83 us and waves of 1.531 us.
-        self.assertIn("overhead  ################################    396 us  <- limits", lines[6])
+        # 32 launches of 12 us, and 32 x 32 heads over 64 rows: half a full tile in 132 of 3.8 us.
+        overhead = 32 * (12 + 3.8 * 0.5 / 132)
+        self.assertIn(f"overhead  {'#' * 32} {overhead:6.3g} us  <- limits", lines[6])
         bounds = self.answer("--gpu", "mi300x", "--fp16", "--format", "summary")
         self.assertIn("  no estimate: no constants of measured kernels for this GPU", bounds)
 
     def test_all_reduces(self) -> None:
         for row in csv.DictReader(io.StringIO(ALL_REDUCE)):
-            rate, latency, part = {
-                "H100-SXM": (900e9, 2.78e-6, 0.7456),
-                "L40S": (64e9, 5.38e-6, 0.63),
-            }[row["gpu"]]
             n, payload = int(row["ngpu"]), int(row["bytes"])
-            by_hand = latency + 2 * (n - 1) / n * payload / (rate / 2 * part)
+            if row["gpu"] == "L40S":  # a ring over PCIe, 32 GB/s a direction
+                by_hand = 2.3 + 2 * (n - 1) * 1.6 + 2 * (n - 1) / n * payload / (32e3 * 0.62)
+            elif payload > 16 * 2**20:  # NVLink, 450 GB/s a direction
+                by_hand = 23 + 2 * (n - 1) / n * payload / (450e3 * 0.74)
+            else:
+                one_shot = (n - 1) * payload / (450e3 * 0.74)
+                two_shot = 4.3 + 2 * (n - 1) / n * payload / (450e3 * 0.74)
+                by_hand = 2.2 + 0.32 * math.log2(n) + min(one_shot, two_shot)
             report = self.report(ALL_REDUCE, "--gpu", row["gpu"])
-            shape = f"{payload:,} bytes over {n} GPUs"
+            shape = f"{payload} bytes over {n} GPUs"
             line = next(line for line in report.splitlines() if shape in line)
             ratio = float(line.split("here ")[1].split()[0])
-            self.assertAlmostEqual(ratio, by_hand / (float(row["latency_us"]) / 1e6), delta=0.005)
-            self.assertLess(abs(ratio - 1), 0.25, row)
+            with self.subTest(shape):
+                self.assertAlmostEqual(ratio, by_hand / float(row["latency_us"]), delta=0.006)
+                self.assertLess(abs(ratio - 1), 0.25)
 
     def report(self, text: str, *flags: str) -> str:
         return self.answer("--measured", self.written(text, "rows.csv"), *flags)
@@ -188,7 +188,7 @@ def table_rows(text: str) -> dict[tuple[str, str], list[str]]:
     found = {}
     for line in text.splitlines():
         parts = re.split(r"\s{2,}", line.strip())
-        if parts[0] in ("decode", "prefill", "all-reduce"):
+        if parts[0] in ab.KINDS:
             found[parts[0], parts[1]] = parts[2:]
     return found
 
@@ -250,6 +250,7 @@ class Table(ScriptTest):
     def test_refusals(self) -> None:
         head = "phase,batch,seq,n_head,n_kv_head,dim_head,latency_us\n"
         good = "decode,1,64,8,1,128,10\n"
+        latency = "line 2: latency_us must be a number from 1e-9"
         for text, expected in (
             ("", "m.csv: has no column phase"),
             ("phase,batch\n", "m.csv: has no column seq"),
@@ -257,44 +258,96 @@ class Table(ScriptTest):
             (head, "m.csv: has no row for this GPU"),
             (
                 head + good.replace("decode", "train"),
-                'line 2: must be one of decode, prefill, not "train"',
+                'line 2: phase must be one of decode, prefill, not "train"',
             ),
             (head + good + good.replace(",64,", ",0,"), "line 3: seq must be a whole number"),
             (head + good.replace("8,1,", "8,3,"), "line 2: n_kv_head must divide n_head 8, not 3"),
-            (head + good.replace(",10", ",-1"), "line 2: latency_us must be a number above 0"),
-            (head + good.replace(",10", ",nan"), "line 2: latency_us must be a number above 0"),
-            (head + good.replace(",10", ""), "line 2: latency_us must be a number above 0"),
+            *(
+                (head + good.replace(",10", f",{us}"), latency)
+                for us in ("-1", "nan", "1_0", "x", "")
+            ),
             (head + "decode\n", 'line 2: batch must be a whole number from 1 to 10^18, not ""'),
             ("ngpu,bytes,latency_us\n2,x,1\n", "line 2: bytes must be a whole number"),
-            ("gpu,ngpu,bytes,latency_us\nh1oo,2,2,1\n", '--gpu "h1oo" is not in the catalogue'),
+            ("ngpu,bytes,latency_us\n1,2,1\n", "line 2: ngpu must be a whole number from 2, not 1"),
             (b"\xff\xfe", "m.csv: is not UTF-8"),
+            (b"x" * (2**26 + 1), "m.csv: is larger than 64 MiB"),
         ):
-            with self.subTest(text):
+            with self.subTest(text[:99]):
                 path = self.written(text, "m.csv")
-                self.assertIn(expected, self.refusal("--measured", path))
+                self.assertIn(expected, self.refusal("--measured", path, "--gpu", "h100-sxm"))
+        path = self.written("gpu,ngpu,bytes,latency_us\nh1oo,2,2,1\n", "m.csv")
+        error = self.refusal("--measured", path)
+        self.assertIn('line 2: --gpu "h1oo" is not in the catalogue', error)
+        error = self.refusal("--measured", self.written(head + good, "m.csv"))
+        self.assertIn("A100 has no bf16 figure: --gpu names the GPU that was measured", error)
         self.assertIn("No such file", self.refusal("--measured", "/nowhere.csv"))
         self.assertIn("--fit needs --measured FILE", self.refusal("--fit"))
-        error = self.refusal("--measured", "/nowhere.csv", "--format", "json")
-        self.assertIn("--format has no meaning beside --measured", error)
-        middle = self.written("ngpu,bytes,latency_us\n2,1048576,9\n", "m.csv")
-        error = self.refusal("--measured", middle, "--fit")
-        self.assertIn("--fit needs all-reduces below 256 KiB or above 16 MiB", error)
-        error = self.refusal("--measured", middle, "--link", "nvlink")
-        self.assertIn("--link nvlink: A100 has no figure for it", error)
+        one = ("--measured", self.written("ngpu,bytes,latency_us\n2,1048576,9\n", "m.csv"))
+        for flags, expected in (
+            (("--format", "json"), "--format has no meaning beside --measured, but for json with"),
+            (("--format", "csv", "--fit"), "--format has no meaning beside --measured"),
+            (("--seq", "9"), "--seq has no meaning beside --measured"),
+            (("--link", "pcie,nvlink"), "--link takes one value beside --measured"),
+            (("--link", "nvlink"), "--link nvlink: A100 has no figure for it"),
+        ):
+            with self.subTest(flags):
+                self.assertIn(expected, self.refusal(*one, *flags))
+
+    def test_separators_and_spaces(self) -> None:
+        text = "phase, batch, seq, n_head, n_kv_head, dim_head, latency_us\n"
+        text += "decode, 1, 1K, 8, 1, 128, 1.5e1\n"
+        expected = self.answer("--measured", self.written(text, "m.csv"), "--gpu", "h100-sxm")
+        for separator in (",", ";", "\t", " ; "):
+            path = self.written(text.replace(", ", separator), "m.csv")
+            self.assertEqual(self.answer("--measured", path, "--gpu", "h100-sxm"), expected)
 
     def test_link_of_all_reduces(self) -> None:
         """NVLink where there is one, else PCIe; --link decides."""
-        path = self.written("ngpu,bytes,latency_us\n2,900000000,2000\n", "m.csv")
+        path = self.written("ngpu,bytes,latency_us\n2,900000000,3000\n", "m.csv")
         for flags, ratio in (
-            (("--gpu", "a100-80gb-sxm"), (4.777e-6 + 900e6 / (300e9 * 0.6763)) / 2e-3),
+            (("--gpu", "a100-80gb-sxm"), (42e-6 + 900e6 / (300e9 * 0.68)) / 3e-3),
             (
                 ("--gpu", "a100-80gb-sxm", "--link", "pcie"),
-                (4.777e-6 + 900e6 / (32e9 * 0.6763)) / 2e-3,
+                (2.3e-6 + 2 * 1.6e-6 + 900e6 / (32e9 * 0.62)) / 3e-3,
             ),
-            ((), 900e6 / 32e9 / 2e-3),
+            ((), 900e6 / 32e9 / 3e-3),
         ):
             out = self.answer("--measured", path, *flags)
             self.assertIn(f"here {ratio:.3g} times as long", out)
+
+    def test_rows_of_each_number_of_gpus(self) -> None:
+        one = self.answer("--measured", self.written(ALL_REDUCE, "m.csv"), "--gpu", "h100-sxm")
+        counts = {size: cells[0] for (_, size), cells in table_rows(one).items()}
+        self.assertEqual((counts["all"], counts["2 GPUs"], counts["4 GPUs"]), ("4", "2", "2"))
+        self.assertNotIn("8 GPUs", counts)
+
+    def test_bounds_of_what_kernels_may_do_less(self) -> None:
+        """An FP8 cache at the peak of FP8, heads of 192 with values of 128."""
+        head = "phase,batch,seq,n_head,n_kv_head,dim_head,kv_dtype,latency_us\n"
+        # 8,192 rows of 8 heads: n (n + 1) / 2 pairs of 4 x 128 - 1 FLOPs, less 128 a row.
+        pairs, heads = 8192 * 8193 / 2, 8
+        wide = heads * (pairs * (2 * 192 - 1) + 128 * (2 * pairs - 8192)) / 989.5e12
+        fp8 = heads * (pairs * (2 * 128 - 1) + 128 * (2 * pairs - 8192)) / 1979e12
+        for cells, bound in (("192,bf16", wide), ("128,fp8", fp8)):
+            for us, faster in ((bound * 0.999e6, "1"), (bound * 1.001e6, "0")):
+                path = self.written(head + f"prefill,1,8192,8,8,{cells},{us:.4f}\n", "m.csv")
+                config = self.written(json.dumps({"GPU": H100}))
+                out = self.answer("--config", config, "--measured", path)
+                self.assertEqual(table_rows(out)["prefill", "all"][1], faster, cells)
+
+    def test_other_units_are_noticed(self) -> None:
+        rows = list(csv.DictReader(io.StringIO(ATTENTION)))
+        for factor, flags in ((1e-3, ()), (1e-6, ()), (1e3, ()), (1e-3, ("--gpu", "mi300x"))):
+            text = ",".join(name for name in rows[0] if name != "gpu") + "\n"
+            for row in rows[12:24]:
+                us = float(row["latency_us"]) * factor
+                cells = [cell for name, cell in row.items() if name not in ("gpu", "latency_us")]
+                text += ",".join([*cells, f"{us:.9f}"]) + "\n"
+            result = run(
+                "--measured", self.written(text, "m.csv"), *(flags or ("--gpu", "h100-sxm"))
+            )
+            with self.subTest(factor=factor, flags=flags):
+                self.assertIn("are latencies in microseconds?", result.err)
 
 
 def synthetic(draw: random.Random, heads: list[int], seconds: Callable[..., float]) -> str:
@@ -313,31 +366,34 @@ def synthetic(draw: random.Random, heads: list[int], seconds: Callable[..., floa
 class Fit(ScriptTest):
     true = {  # noqa: RUF012
         "launch_us": 6.5,
-        "wave_us": 2.25,
-        "exponentials": 12.0,
+        "item_us": 2.25,
+        "tile_us": 3.0,
+        "exponentials": 8.0,
         "compute_efficiency": 0.55,
         "bandwidth_efficiency": 0.8,
     }
 
     def seconds(self, phase: str, *shape: int) -> float:
         """The README's estimate, by hand: H100 rates, 132 multiprocessors."""
+        true = self.true
         batch, seq, n_head, n_kv_head, width = shape
         query = 1 if phase == "decode" else seq
         pairs = seq if phase == "decode" else seq * (seq + 1) / 2
-        visited = min(query * seq, pairs + 64 * query) / pairs
-        heads = batch * n_head
+        heads, group = batch * n_head, n_head // n_kv_head
         flops = heads * (pairs * (2 * width - 1) + width * (2 * pairs - query))
         rows = seq - 1 if phase == "decode" else seq
         traffic = 2 * (2 * batch * n_kv_head * width * rows + 2 * heads * query * width)
-        items = batch * n_kv_head * math.ceil(query * n_head / n_kv_head / 64)
-        compute = flops / (989.5e12 * self.true["compute_efficiency"])
-        exponentials = heads * pairs / (132 * self.true["exponentials"] * 1e9)
-        return (
-            self.true["launch_us"] / 1e6
-            + self.true["wave_us"] / 1e6 * math.ceil(items / 132)
-            + visited * max(compute, exponentials)
-            + traffic / (3350e9 * self.true["bandwidth_efficiency"])
-        )
+        packed = math.ceil(query * group / 64)
+        tiles = batch * n_kv_head * min(packed, group * math.ceil(query / 128))
+        peak = 989.5e12 * true["compute_efficiency"]
+        # The longest row sees seq keys, the mean one pairs / query; up to 128 rows on one of 132.
+        tail = min(query, 128) * flops / heads / query * (seq * query / pairs - 1) * 132 / peak
+        exponentials = heads * pairs / (132 * true["exponentials"] * 1e9)
+        core = max(flops / peak, exponentials) + tail
+        core += traffic / (3350e9 * true["bandwidth_efficiency"])
+        items = true["item_us"] / 1e6 * max(0, tiles / 132 - 1) * (128 + width) / 256
+        full = true["tile_us"] / 1e6 * min(tiles, heads * query / 64) / 132
+        return true["launch_us"] / 1e6 + max(core, items) + full
 
     def fitted(self, text: str, *flags: str) -> tuple[str, dict[str, Any]]:
         out = self.answer("--measured", self.written(text, "m.csv"), "--fit", *flags)
@@ -349,81 +405,155 @@ class Fit(ScriptTest):
         table, section = self.fitted(text, "--gpu", "h100-sxm")
         self.assertIn("120 rows; fitted on every other row, held against the rest", table)
         for name, value in self.true.items():
-            self.assertAlmostEqual(section[name] / value, 1, delta=0.02, msg=name)
+            self.assertAlmostEqual(section[name] / value, 1, delta=0.01, msg=name)
         self.assertEqual(section["multiprocessors"], 132)
         self.assertEqual((section["bf16"], section["bandwidth"]), (989.5, 3350))
+        self.assertEqual(section["latent_bandwidth_efficiency"], 0.9)  # no row shows another
         # Ready to paste: the config reads it, and then estimates what was measured.
         config = self.written(json.dumps({"GPU": section}))
         out = self.answer("--config", config, "--measured", str(self.folder / "m.csv"))
         for line in re.findall(r"^(?:decode|prefill) .*$", out, re.MULTILINE):
             self.assertLess(float(line.split()[-3].rstrip("%")), 1.0, line)
-        self.assertEqual(self.fitted(text, "--gpu", "h100-sxm")[1], section)
+        again = ("--measured", str(self.folder / "m.csv"), "--gpu", "h100-sxm", "--fit")
+        self.assertEqual(json.loads(self.answer(*again, "--format", "json"))["GPU"], section)
 
     def test_leaves_out_what_the_rows_do_not_show(self) -> None:
-        self.true = {**self.true, "exponentials": 1e9}
+        self.true = {**self.true, "exponentials": 1e9, "tile_us": 0}
         text = synthetic(random.Random(7), [128], self.seconds)
-        self.assertNotIn("exponentials", self.fitted(text, "--gpu", "h100-sxm")[1])
+        section = self.fitted(text, "--gpu", "h100-sxm")[1]
+        self.assertEqual((section["exponentials"], section["tile_us"]), (1000, 0))
+        self.assertAlmostEqual(section["item_us"], 2.25, delta=0.05)
 
-    def test_finds_latency_and_rate_of_a_link(self) -> None:
-        text = "ngpu,bytes,latency_us\n"
+    def test_finds_what_latent_decode_reads_with(self) -> None:
+        """Beside grouped rows, whose constants it leaves as they are."""
+        self.true = {**self.true, "exponentials": 1e9, "tile_us": 0}
+        columns = "phase,batch,seq,n_head,n_kv_head,dim_head,latency_us,"
+        columns += "kv_lora_rank,qk_rope_head_dim,qk_nope_head_dim,v_head_dim"
+        text = synthetic(random.Random(8), [64, 128], self.seconds).splitlines()
+        lines = [columns, *(f"{line},,,," for line in text[1:])]
+        for batch in (1, 2, 4, 8, 16, 32, 64):
+            for seq in (4096, 16384, 65536):
+                read = 2 * batch * (576 * (seq - 1) + 16 * (576 + 512))
+                flops = batch * 16 * (seq * 1151 + 512 * (2 * seq - 1))
+                spent = 6.5e-6 + max(read / (3350e9 * 0.4), flops / (989.5e12 * 0.55))
+                lines.append(f"decode,{batch},{seq},16,,,{spent * 1e6:.6f},512,64,128,128")
+        section = self.fitted("\n".join(lines) + "\n", "--gpu", "h100-sxm")[1]
+        self.assertAlmostEqual(section["latent_bandwidth_efficiency"], 0.4, delta=0.005)
+        self.assertAlmostEqual(section["bandwidth_efficiency"], 0.8, delta=0.01)
+
+    def test_latent_rows_alone(self) -> None:
+        rows = LATENT.splitlines()
+        text = "\n".join([rows[0], *(rows[1:3] * 7)]) + "\n"
+        section = self.fitted(text, "--gpu", "h100-sxm")[1]
+        self.assertLess(section["compute_efficiency"], 1)
+
+    def test_finds_the_constants_of_a_link(self) -> None:
+        scale_up = "ngpu,bytes,latency_us\n"
+        pcie = "ngpu,bytes,latency_us\n"
         for ngpu in (2, 4, 8):
             for power in range(8, 30):
-                spent = 4.2 + 2 * (ngpu - 1) / ngpu * 2**power / (450e3 * 0.81)
-                text += f"{ngpu},{2**power},{spent:.6f}\n"
-        section = self.fitted(text, "--gpu", "h100-sxm")[1]
-        self.assertAlmostEqual(section["link_latency_us"], 4.2, delta=0.05)
-        self.assertAlmostEqual(section["link_efficiency"], 0.81, delta=0.01)
+                ring = 2 * (ngpu - 1) / ngpu * 2**power
+                sent = (ngpu - 1) * 2**power / (450e3 * 0.81)
+                spent = 4.2 + 0.5 * math.log2(ngpu) + min(sent, 6 + ring / (450e3 * 0.81))
+                if power > 24:
+                    spent = 30 + ring / (450e3 * 0.81)
+                scale_up += f"{ngpu},{2**power},{spent:.6f}\n"
+                pcie += f"{ngpu},{2**power},{3 + 2 * (ngpu - 1) * 1.1 + ring / (64e3 * 0.7):.6f}\n"
+        for text, link, expected in (
+            (scale_up, "nvlink", {"latency": 4.2, "hop": 0.5, "two_shot": 6, "library": 30}),
+            (pcie, "pcie", {"latency": 3, "hop": 1.1}),
+        ):
+            section = self.fitted(text, "--gpu", "h100-sxm", "--link", link)[1]
+            prefix = "link" if link == "nvlink" else "pcie"
+            for name, value in expected.items():
+                found = section[f"{prefix}_{name}_us"]
+                self.assertAlmostEqual(found / value, 1, delta=0.01, msg=name)
+            part = section[f"{prefix}_efficiency"]
+            self.assertAlmostEqual(part, 0.81 if link == "nvlink" else 0.7, delta=0.005)
+
+    def test_refuses_what_cannot_be_fitted(self) -> None:
+        text = synthetic(random.Random(9), [64], self.seconds)
+        few = self.written("\n".join(text.splitlines()[:14]) + "\n", "few.csv")
+        error = self.refusal("--measured", few, "--gpu", "h100-sxm", "--fit")
+        self.assertIn("--fit needs 14 rows of H100-SXM or more, not 13", error)
+        enough = self.written(text, "m.csv")
+        error = self.refusal("--measured", enough, "--gpu", "mi300x", "--fit")
+        self.assertIn("--fit needs GPU.multiprocessors, which MI300X does not have", error)
+        # Nothing of one GPU before another cannot be fitted.
+        lines = text.splitlines()
+        mixed = [f"gpu,{lines[0]}", *(f"h100-sxm,{line}" for line in lines[1:]), f"b200,{lines[1]}"]
+        error = self.refusal("--measured", self.written("\n".join(mixed), "x.csv"), "--fit")
+        self.assertIn("--fit needs 14 rows of B200-SXM or more, not 1", error)
+        # Latencies of 10^-30 us would need figures that no config takes.
+        tiny = "".join(re.sub(r"[^,]+$", "1e-9", line) + "\n" for line in lines[1:])
+        path = self.written(lines[0] + "\n" + tiny, "t.csv")
+        result = run("--measured", path, "--gpu", "h100-sxm", "--fit")
+        self.assertEqual((result.code, result.out), (2, ""))
+        self.assertIn("error: --fit of H100-SXM: GPU.", result.err.splitlines()[-1])
 
 
 class WholeSample(ScriptTest):
     """Where the sample is: the catalogue's constants are its fit, and meet the goals."""
 
-    def held_out(self, name: str, gpu: str) -> list[Any]:
-        """Every other row of a GPU, from the second on: those that were not fitted."""
-        card = ab.find_gpu(gpu)
-        path = str(SHARED / "silicon" / name)
-        rows = ab.read_measured(path, lambda named: card if named == gpu else None)
-        return [(row, ab.features(row, None)) for row in rows[1::2]]
-
     @needs_shared("silicon")
     def test_goals_on_the_rows_that_were_not_fitted(self) -> None:
-        for name, gpu in itertools.product(("attention.csv", "allreduce.csv"), CACHES):
-            rows = self.held_out(name, gpu)
-            table = table_rows(ab.accuracy(rows, rows[0][0].gpu.constants))
-            for (phase, size), cells in table.items():
-                with self.subTest(gpu=gpu, phase=phase, size=size):
-                    median = float(cells[2].rstrip("%"))
-                    self.assertLessEqual(median, GOALS.get((gpu, phase, size), 100))
+        """For kernels by the catalogue's constants, which are rounded."""
+        for name in KERNELS:
+            for gpu, rows in self.by_gpu(name).items():
+                table = table_rows(ab.accuracy(rows[1::2], rows[0].gpu.constants))
+                for (kind, size), cells in table.items():
+                    with self.subTest(gpu=gpu, kind=kind, size=size):
+                        if size == "above 50 us":
+                            self.assertLessEqual(float(cells[2].rstrip("%")), GOALS[gpu][kind])
+
+    @needs_shared("silicon")
+    def test_goals_of_all_reduces(self) -> None:
+        errors: dict[int, list[float]] = {2: [], 4: [], 8: []}
+        for name in ALL_REDUCES:
+            for gpu, rows in self.by_gpu(name).items():
+                for row in rows[1::2]:
+                    error = abs(row.estimate(row.gpu.constants) / row.seconds - 1)
+                    if gpu != "L40S":
+                        errors[row.ngpu].append(error)
+                if gpu == "L40S":
+                    table = table_rows(ab.accuracy(rows[1::2], rows[0].gpu.constants))
+                    for size, cells in table.items():
+                        if size[1].endswith("GPUs"):
+                            self.assertLessEqual(float(cells[2].rstrip("%")), 12)
+        for each in errors.values():
+            self.assertLess(statistics.median(each), 0.10)
+        pooled = sorted(error for each in errors.values() for error in each)
+        self.assertLess(statistics.median(pooled), 0.06)
+        self.assertLess(pooled[len(pooled) * 9 // 10], 0.16)
+
+    def by_gpu(self, name: str) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        gpu_for = functools.lru_cache(ab.find_gpu)
+        for row in ab.read_measured(str(SHARED / "silicon" / name), gpu_for, None):
+            found.setdefault(row.gpu.name, []).append(row)
+        return found
 
     @needs_shared("silicon")
     def test_constants_are_what_a_fit_finds(self) -> None:
-        """Of all links here; of H100's kernels where the README shows it."""
-        for gpu in CACHES:
-            path = str(SHARED / "silicon" / "allreduce.csv")
-            section = self.answer("--measured", path, "--gpu", gpu, "--fit").partition("{")[2]
-            found = json.loads("{" + section)["GPU"]
-            known = ab.catalogue(ab.CONSTANTS, ab.CONSTANT_COLUMNS)[gpu]
-            for key in (*ab.LINK_CONSTANTS, *ab.KERNEL_CONSTANTS):
-                with self.subTest(gpu=gpu, constant=key):
-                    self.assertEqual(found.get(key), known.get(key))
-        readme = (ROOT / "README.md").read_text()
-        for key in ab.KERNEL_CONSTANTS:
-            value = ab.catalogue(ab.CONSTANTS, ab.CONSTANT_COLUMNS)["H100-SXM"][key]
-            self.assertIn(f'"{key}": {value}', readme)
+        """To the two digits that the table has, of H100's kernels and links."""
+        known = ab.catalogue(ab.ARCHITECTURES)["Hopper"]
+        for name in ("attention.csv", "allreduce.csv"):
+            path = str(SHARED / "silicon" / name)
+            argv = ("--measured", path, "--gpu", "h100-sxm", "--fit", "--format", "json")
+            found = json.loads(self.answer(*argv))["GPU"]
+            for key, value in known.items():
+                if key != "architecture":
+                    with self.subTest(name, constant=key):
+                        self.assertAlmostEqual(found[key] / value, 1, delta=0.035)
 
     @needs_shared("silicon")
     def test_bounds_hold_for_999_of_1000_rows(self) -> None:
-        rows = faster = 0
-        gpu_for = functools.lru_cache(ab.find_gpu)
-        for name in ("attention.csv", "mla.csv"):
-            for row in ab.read_measured(str(SHARED / "silicon" / name), gpu_for):
-                if row.resident:
-                    rows += 1
-                    faster += row.seconds < ab.features(row, None).bound_s
-        # Two of them: on H100 heads of 192 whose V is 128 wide, on B200 an FP8 latent cache that
-        # is computed with in FP8, whose peak is twice the one that the bound takes.
-        self.assertGreater(rows, 3000)
-        self.assertLessEqual(faster / rows, 0.001)
+        for name in (*KERNELS, *ALL_REDUCES):
+            for gpu, rows in self.by_gpu(name).items():
+                resident = [row for row in rows if row.resident]
+                faster = [row for row in resident if row.seconds < row.bound_s]
+                with self.subTest(gpu, file=name):
+                    self.assertLessEqual(len(faster), len(resident) / 1000)
 
     @needs_shared("silicon")
     def test_quoted_rows_are_those_of_the_sample(self) -> None:
