@@ -103,6 +103,10 @@ def bits(precision: str) -> int:
     return PRECISIONS[precision].bits
 
 
+def dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
 def stored_bytes(elements: int, precision: str) -> int:
     """Bytes that `elements` take in `precision`; half a byte left over counts as one."""
     return -(-elements * bits(precision) // 8)
@@ -358,7 +362,7 @@ class InputError(Exception):
     """What the user gave cannot be used; the message says what, why and what is allowed."""
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """`value` as an error message quotes it: JSON's spelling, ASCII, on one line, not endless."""
     if isinstance(value, (dict, list)):
         return "an object" if isinstance(value, dict) else "a list"
@@ -371,20 +375,21 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     import difflib  # only a misspelt name needs it
 
     lower = {each.lower(): each for each in known}
-    nearest = difflib.get_close_matches(name.lower(), lower, n=1)
+    nearest = [each for each in lower if sorted(each) == sorted(name.lower())]
+    nearest = nearest or difflib.get_close_matches(name.lower(), lower, n=1)
     return f" (did you mean {lower[nearest[0]]}?)" if nearest else ""
 
 
 def check_text(value: object) -> str:
     if isinstance(value, str) and value and value.isascii() and value.isprintable():
         return value
-    raise InputError(f"must be a name in printable ASCII, not {shown(value)}")
+    raise InputError(f"must be a name in printable ASCII, not {quoted(value)}")
 
 
 def check_count(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_COUNT:
         return value
-    raise InputError(f"must be a whole number from 1 to 10^18, not {shown(value)}")
+    raise InputError(f"must be a whole number from 1 to 10^18, not {quoted(value)}")
 
 
 def check_figure(value: object) -> float:
@@ -392,13 +397,13 @@ def check_figure(value: object) -> float:
     figure = float(value) if numeric else 0.0  # type: ignore[arg-type]
     if MIN_FIGURE <= figure <= MAX_FIGURE:
         return figure
-    raise InputError(f"must be a number from 1e-9 to 1e15, not {shown(value)}")
+    raise InputError(f"must be a number from 1e-9 to 1e15, not {quoted(value)}")
 
 
 def check_share(value: object) -> float:
     figure = check_figure(value)
     if figure > 1:
-        raise InputError(f"must be a number above 0 and at most 1, not {shown(value)}")
+        raise InputError(f"must be a number above 0 and at most 1, not {quoted(value)}")
     return figure
 
 
@@ -422,14 +427,18 @@ COUNT_UNITS = {"K": 2**10, "M": 2**20}
 
 
 def count_flag(text: str) -> int:
-    digits, unit = text, 1
+    number, unit = text, 1
     if text[-1:].upper() in COUNT_UNITS:
-        digits, unit = text[:-1], COUNT_UNITS[text[-1].upper()]
-    if not (digits.isascii() and digits.isdigit()):
+        number, unit = text[:-1], COUNT_UNITS[text[-1].upper()]
+    if not (number.isascii() and number.isdigit()):
         return check_count(text)
-    if len(digits) > 40:  # int() itself refuses thousands of digits, with words of its own
+    if number[0] == "0" and len(number) > 1:
+        raise InputError(
+            f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count"
+        )
+    if len(number) > 40:  # int() itself refuses thousands of digits, with words of its own
         raise InputError(f"must be a whole number from 1 to 10^18, not one of {len(text)} digits")
-    return check_count(int(digits) * unit)
+    return check_count(int(number) * unit)
 
 
 def one_of(text: str, known: Collection[str]) -> str:
@@ -437,16 +446,14 @@ def one_of(text: str, known: Collection[str]) -> str:
     if text.lower() in known:
         return text.lower()
     hint = did_you_mean(text, known)
-    raise InputError(f"must be one of {', '.join(known)}, not {shown(text)}{hint}")
+    raise InputError(f"must be one of {', '.join(known)}, not {quoted(text)}{hint}")
 
 
 def figure_flag(text: str) -> float:
-    if text and text.isascii() and text[-1].isdigit() and not set(text) - set("0123456789.eE+-"):
-        try:
+    if text[-1:].isdigit() and not set(text) - set("0123456789.eE+-"):
+        with contextlib.suppress(ValueError):
             return check_figure(float(text))
-        except ValueError:
-            pass
-    raise InputError(f"must be a number from 1e-9 to 1e15, not {shown(text)}")
+    raise InputError(f"must be a number from 1e-9 to 1e15, not {quoted(text)}")
 
 
 class Key(NamedTuple):
@@ -455,6 +462,10 @@ class Key(NamedTuple):
     check: Callable[[object], Any]
     required: bool = False
     scale: float = 1
+
+    @property
+    def counts(self) -> bool:
+        return self.check in (check_count, check_several, check_count_or_none)
 
 
 # What real kernels and links reach of the figures above: optional, but for an estimate.
@@ -496,7 +507,7 @@ CONSTANTS = (*KERNEL_CONSTANTS, *LINK_CONSTANTS["nvlink"], *LINK_CONSTANTS["pcie
 CONFIG_KEYS = {
     "GPU": {
         "model": Key(check_text, required=True),
-        **{name: Key(check_figure, name in ("fp16", "fp32"), 1e12) for name in COMPUTING},
+        **{name: Key(check_figure, scale=1e12) for name in COMPUTING},
         "memory": Key(check_figure, required=True, scale=1e9),
         "bandwidth": Key(check_figure, required=True, scale=1e9),
         "pcie": Key(check_figure, required=True, scale=1e9),
@@ -531,11 +542,11 @@ CONFIG_KEYS = {
 def known_keys(found: object, known: Mapping[str, Any], where: str) -> dict[str, Any]:
     """`found` itself, if it is an object with none but known keys."""
     if not isinstance(found, dict):
-        raise InputError(f"{where} must be an object {{...}}, not {shown(found)}")
+        raise InputError(f"{where} must be an object {{...}}, not {quoted(found)}")
     for name in found:
         if name not in known:
             hint = did_you_mean(name, known) or f" (known: {', '.join(known)})"
-            raise InputError(f"{where} has an unknown key {shown(name)}{hint}")
+            raise InputError(f"{where} has an unknown key {quoted(name)}{hint}")
     return found
 
 
@@ -558,6 +569,8 @@ def read_section(found: object, section: str, complete: bool = True) -> dict[str
 
 def read_gpu(section: object, source: str, complete: bool = True) -> GPU:
     values = read_section(section, "GPU", complete)
+    if complete and not any(name in values for name in COMPUTING):
+        raise InputError(f"GPU needs a peak: one of {', '.join(COMPUTING)}")
     if "nvlink_gpus" in values and "nvlink" not in values:
         raise InputError("GPU.nvlink_gpus has no meaning without nvlink")
     figures = {base_name(key): value for key, value in values.items()}
@@ -652,8 +665,6 @@ def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
     return Parameters(total, active, min(total, (total - active) / (1 - part)), part)
 
 
-Subject = TypeVar("Subject", GPU, Model)
-
 MAX_JSON_BYTES = 16 * 2**20
 
 
@@ -690,7 +701,7 @@ def read_json(path: str, finite: bool = True) -> Any:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"{source}: key {shown(twice)} is given twice")
+            raise InputError(f"{source}: key {quoted(twice)} is given twice")
         return found
 
     def not_json(constant: str) -> NoReturn:
@@ -719,7 +730,7 @@ def read_json(path: str, finite: bool = True) -> Any:
 
 def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
     """The sections of a config file and its name; without one, those of the script's own."""
-    beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "config.json")
+    beside = os.path.join(os.path.dirname(__file__), "config.json")
     if path is not None:
         config, source = read_json(path), source_name(path)
     elif os.path.lexists(beside):
@@ -732,46 +743,49 @@ def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
         raise InputError(f"{source}: {error}") from None
 
 
-def plain(name: str) -> str:
+def squashed(name: str) -> str:
     """A name without what people write differently.
 
-    >>> plain("H100-SXM") == plain("h100 sxm")
+    >>> squashed("H100-SXM") == squashed("h100 sxm")
     True
     """
     return "".join(filter(str.isalnum, name.lower()))
 
 
-def choose(name: str, known: Iterable[str], flag: str) -> str:
+def match_name(name: str, known: Iterable[str], flag: str) -> str:
     """The known name that is meant, or that alone begins so."""
-    wanted = plain(name)
-    found = [each for each in known if plain(each).startswith(wanted)] if wanted else []
-    exact = [each for each in found if plain(each) == wanted]
+    wanted = squashed(name)
+    found = [each for each in known if squashed(each).startswith(wanted)] if wanted else []
+    exact = [each for each in found if squashed(each) == wanted]
     if len(exact or found) == 1:
         return (exact or found)[0]
     if found:
-        raise InputError(f"--{flag} {shown(name)} could be {', '.join(found)}")
+        raise InputError(f"--{flag} {quoted(name)} could be {', '.join(found)}")
     hint = did_you_mean(name, known) or f"; --list-{flag}s lists the known ones"
-    raise InputError(f"--{flag} {shown(name)} is not in the catalogue{hint}")
+    raise InputError(f"--{flag} {quoted(name)} is not in the catalogue{hint}")
 
 
-def find_gpu(name: str) -> GPU:
+def find_gpu(name: str, changes: Mapping[str, Any] = {}) -> GPU:
+    """A GPU of the catalogue, with other figures by the config's keys and in its units."""
     rows = catalogue(GPUS)
-    section = dict(rows[choose(name, rows, "gpu")])
+    section = dict(rows[match_name(name, rows, "gpu")])
     architecture = section.pop("architecture", None)
     if architecture:
-        section.update({**catalogue(ARCHITECTURES)[architecture], **PCIE_CONSTANTS})
-        section.pop("architecture")
-    return read_gpu(section, "catalogue", complete=False)
+        constants = {**catalogue(ARCHITECTURES)[architecture], **PCIE_CONSTANTS}
+        section.update({key: constants[key] for key in constants if key != "architecture"})
+    return read_gpu({**section, **changes}, "catalogue", complete=False)
 
 
-def find_model(name: str) -> Model:
+def find_model(name: str, changes: Mapping[str, Any] = {}) -> Model:
     """A model of the catalogue, or one that a published config.json describes."""
     rows = catalogue(MODELS)
     path_like = os.sep in name or name.endswith(".json") or name == "-"
-    if path_like or (plain(name) not in map(plain, rows) and os.path.lexists(name)):
-        return import_model(name)
-    chosen = choose(name, rows, "model")
-    section = dict(rows[chosen])
+    if path_like or (squashed(name) not in map(squashed, rows) and os.path.lexists(name)):
+        if name.count("/") == 1 and not os.path.lexists(name) and not name.endswith(".json"):
+            where = f"its config.json is at huggingface.co/{source_name(name)}"
+            raise InputError(f"--model {quoted(name)}: No such file or directory; {where}")
+        return import_model(name, changes)
+    section = {**rows[match_name(name, rows, "model")], **changes}
     weights = section.pop("weights", None)
     return read_model(section, "catalogue", section.pop("name"))._replace(weight_dtype=weights)
 
@@ -893,7 +907,7 @@ CACHELESS_PREFIXES = ("mamba_", "ssm_", "linear_", "rwkv", "lru_", "conv_", "lig
 Config = Mapping[str, Any]
 
 
-def import_model(path: str) -> Model:
+def import_model(path: str, changes: Mapping[str, Any] = {}) -> Model:
     """The model that a published config.json (a file, or the folder that holds it) describes.
 
     Right or refused: InputError names the field that keeps its attention from being known.
@@ -953,7 +967,7 @@ def text_scope(document: object) -> Config:
             known = {name for names in said for name in names}
             return {**{key: defaults[key] for key in defaults if key not in known}, **scope}
         scope = inner[0]
-    raise InputError(f"must be an object {{...}}, not {shown(document)}")
+    raise InputError(f"must be an object {{...}}, not {quoted(document)}")
 
 
 def refuse_unsupported(config: Config) -> None:
@@ -963,10 +977,10 @@ def refuse_unsupported(config: Config) -> None:
     if why is None and "bert" in f"{kind} {config.get('architectures')}".lower():
         why = "an encoder"
     if why:
-        raise InputError(f"model_type {shown(config.get('model_type'))}: {why}, not modelled")
+        raise InputError(f"model_type {quoted(config.get('model_type'))}: {why}, not modelled")
     for key, why in UNSUPPORTED.items():
         if config.get(key) and config[key] != "vision":  # Gemma 4 looks both ways at images only
-            raise InputError(f"{key} {shown(config[key])}: {why}, not modelled")
+            raise InputError(f"{key} {quoted(config[key])}: {why}, not modelled")
     if config.get("is_causal") is False:
         raise InputError("is_causal false: an encoder, not modelled")
     if not any("vocab_size" in key for key in config) and kind not in CLASS_DEFAULTS:
@@ -984,7 +998,7 @@ def refuse_unsupported(config: Config) -> None:
             words & HEAD_WORDS or "key_value" in key or (words & REACH_WORDS and not scheduled)
         )
         if (telling and (listed or type(value) is int)) or (words & LIST_WORDS and listed):
-            raise InputError(f"{key} {shown(value)}: not a key whose meaning is known here")
+            raise InputError(f"{key} {quoted(value)}: not a key whose meaning is known here")
 
 
 def counted(config: Config, key: str) -> int:
@@ -1043,7 +1057,7 @@ def layer_kinds(config: Config) -> list[str]:
             try:
                 kinds = rule(config, config[key], n)
             except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError):
-                raise InputError(f"{key} {shown(config[key])}: not a layer schedule") from None
+                raise InputError(f"{key} {quoted(config[key])}: not a layer schedule") from None
             if kinds is None:
                 continue
             if len(kinds) < n:
@@ -1058,7 +1072,7 @@ def layer_kinds(config: Config) -> list[str]:
 def by_name(config: Config, names: Any, n: int) -> list[str]:
     for name in names:
         if name not in LAYER_KINDS:
-            raise InputError(f"a layer of kind {shown(name)}: an unknown attention")
+            raise InputError(f"a layer of kind {quoted(name)}: an unknown attention")
     return [LAYER_KINDS[name] for name in names]
 
 
@@ -1262,7 +1276,7 @@ class Counts(NamedTuple):
 Record = TypeVar("Record", Terms, Counts)
 
 
-def one_after_another(parts: Sequence[tuple[int, Record]]) -> Record:
+def summed(parts: Sequence[tuple[int, Record]]) -> Record:
     """The sum of records, each so many times (not by sum(): from Python 3.12 on it rounds floats
     otherwise than before).
     """
@@ -1390,6 +1404,7 @@ class Analysis(NamedTuple):
     rest_s: float | None  # everything but attention; None: parameter count unknown
     ridge: float  # arithmetic intensity where reading takes as long as computing, FLOP/byte
     memory: Memory
+    changed: Mapping[str, Any] = {}  # figures that --set gave, by their keys
 
     @property
     def new_tokens(self) -> int:
@@ -1428,6 +1443,10 @@ def case_rates(gpu: GPU, work: Workload) -> Rates:
         if name in known:
             return known[name]
         has = f" (it has {', '.join(known)})" if known else ""
+        for other, row in catalogue(GPUS).items():
+            if flag == "link" and name in row and squashed(other).startswith(squashed(gpu.name)):
+                has += f"; {other} has one"
+                break
         raise InputError(f"--{flag} {name}: {gpu.name} has no figure for it{has}")
 
     compute = figure("dtype", work.dtype, gpu.peaks)
@@ -1686,15 +1705,12 @@ def analyse_layer(
     kernels = layer_kernels(layers, ops, work, share)
     kernel_terms = [kernel_bound(kernel, rates) for kernel in kernels]
     exchange_s = [exchange_bound(each, rates.link) for each in exchanges]
-    alone, sync_s = one_after_another([(1, each) for each in kernel_terms]), math.fsum(exchange_s)
+    alone, sync_s = summed([(1, each) for each in kernel_terms]), math.fsum(exchange_s)
     total_s = bound_s = max(alone.total_s, sync_s)
     if constants is not None:
         kernel_terms = [kernel_estimate(kernel, rates, constants) for kernel in kernels]
         exchange_s = [exchange_estimate(each, work, rates.link, constants) for each in exchanges]
-        alone, sync_s = (
-            one_after_another([(1, each) for each in kernel_terms]),
-            math.fsum(exchange_s),
-        )
+        alone, sync_s = (summed([(1, each) for each in kernel_terms]), math.fsum(exchange_s))
         total_s = alone.total_s + sync_s
     read = ops.kv_bytes if work.fused else ops.k_bytes + ops.v_bytes
     scores = 0 if work.fused else 4 * ops.s_bytes
@@ -1833,8 +1849,8 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
         work=work,
         basis="bound" if constants is None else "estimate",
         layers=layers,
-        counts=one_after_another([*zip(counts, [layer.counts for layer in layers])]),
-        terms=one_after_another([*zip(counts, [layer.terms for layer in layers])]),
+        counts=summed([*zip(counts, [layer.counts for layer in layers])]),
+        terms=summed([*zip(counts, [layer.terms for layer in layers])]),
         bound_s=math.fsum([n * layer.bound_s for n, layer in zip(counts, layers)]),
         rest_s=rest_s,
         ridge=rates.compute / rates.memory,
@@ -1920,10 +1936,6 @@ class Change(NamedTuple):
         return self.fits > fitted or (gain >= 1.01 and self.fits == fitted)
 
 
-def dashed(name: str) -> str:
-    return name.replace("_", "-")
-
-
 def changed(case: Analysis, what: str, model: Model, work: Workload) -> list[Change]:
     """The change to another model or workload, if that can be."""
     try:
@@ -1993,15 +2005,71 @@ def what_would_help(case: Analysis) -> list[Change]:
 
 # ------------------------------------------------------------------------------------ views
 
+
+class Refusal(NamedTuple):
+    """A combination of a sweep that cannot be, and why."""
+
+    gpu: GPU
+    model: Model
+    work: Workload
+    reason: str
+    changed: Mapping[str, Any] = {}  # figures that --set gave, by their keys
+
+
+Outcome = Union[Analysis, Refusal]
+
+# The columns of CSV and JSON: what is asked, and what an analysis answers; null where unknown.
+CASE_COLUMNS: dict[str, Callable[[Outcome], Any]] = {
+    "gpu": operator.attrgetter("gpu.name"),
+    "model": lambda outcome: outcome.model.name or None,
+    **{name: operator.attrgetter(f"work.{name}") for name in Workload._fields},
+    "error": lambda outcome: outcome.reason if isinstance(outcome, Refusal) else None,
+}
+DERIVED = """\
+bound_s rest_s step_s attention_share new_tokens attention_tokens_per_s step_tokens_per_s"""
+RESULT_COLUMNS: dict[str, Callable[[Analysis], Any]] = {
+    "basis": operator.attrgetter("basis"),
+    "limit": operator.attrgetter("terms.limit"),
+    **{name: operator.attrgetter(f"terms.{name}") for name in Terms._fields},
+    **{name: operator.attrgetter(name) for name in DERIVED.split()},
+    **{name: operator.attrgetter(f"counts.{name}") for name in Counts._fields},
+    "intensity_flop_per_byte": operator.attrgetter("counts.intensity"),
+    "ridge_flop_per_byte": operator.attrgetter("ridge"),
+    **{name: operator.attrgetter(f"memory.{name}") for name in Memory._fields},
+}
+COLUMNS: dict[str, Callable[[Any], Any]] = {**CASE_COLUMNS, **RESULT_COLUMNS}
+
+
+class Sweep(NamedTuple):
+    """What is asked: the values of every axis, in the order of the grid."""
+
+    axes: Mapping[str, Sequence[Any]]  # None: not said
+    given: frozenset[str]  # flags
+    common: Mapping[str, str]  # what all cases have in common, as text
+
+    @property
+    def total(self) -> int:
+        return math.prod(map(len, self.axes.values()))
+
+    @property
+    def varying(self) -> list[str]:
+        return [name for name, values in self.axes.items() if len(values) > 1]
+
+
+def axis_value(outcome: Outcome, axis: str) -> Any:
+    """The value of one axis as a person writes it; the config's own model has no name."""
+    if axis in outcome.changed:
+        return f"{outcome.changed[axis]:.12g}"
+    return CASE_COLUMNS[axis](outcome) or ("config" if axis == "model" else False)
+
+
+def case_name(sweep: Sweep, outcome: Outcome) -> str:
+    return ", ".join(f"{dashed(name)} {axis_value(outcome, name)}" for name in sweep.varying)
+
+
+# The classic report: the user's document, to the byte.
+
 RULE = "-" * 38
-
-
-def whole_bytes(count: int) -> str:
-    """A byte count cut to a whole number of the largest unit in which it is not 0."""
-    for unit, size in BYTE_UNITS.items():
-        if count >= size:
-            return f"{count // size} {unit}"
-    return f"{count} bytes"
 
 
 class Product(NamedTuple):
@@ -2016,9 +2084,9 @@ class Product(NamedTuple):
     read_bytes: int
 
 
-def report(case: Analysis) -> str:
-    """The classic report: both products of one layer (of each kind), step by step."""
-    work, many, rates = case.work, len(case.layers) > 1, case_rates(case.gpu, case.work)
+def report(case: Analysis, sweep: Sweep) -> str:
+    """Both products of one layer (of each kind), step by step."""
+    work, several = case.work, len(case.layers) > 1
     lines = [
         RULE,
         f"Working with {work.ngpu} {case.gpu.name} GPUs",
@@ -2027,16 +2095,17 @@ def report(case: Analysis) -> str:
         "QKV size per head",
     ]
     for layer in case.layers:
-        ops, kind = layer.operands, f" in {layer.shape.kind} layers" if many else ""
+        ops, kind = layer.operands, f" in {layer.shape.kind} layers" if several else ""
         lines += [
             f"Q{kind}: {work.query} x {ops.dim_qk}",
             f"K{kind} (including cache): {ops.keys} x {ops.dim_qk}",
             f"V{kind} (including cache): {ops.keys} x {ops.dim_v}",
         ]
-    cache = whole_bytes(case.memory.cache_bytes)
-    lines.append(f"Cached KV size ({work.kv_dtype.upper()}): {cache}")
+    size = case.memory.cache_bytes  # cut to a whole number of the largest unit it fills
+    name, unit = next(((n, u) for n, u in BYTE_UNITS.items() if size >= u), ("bytes", 1))
+    lines.append(f"Cached KV size ({work.kv_dtype.upper()}): {size // unit} {name}")
     for layer in case.layers:
-        kind = f"{layer.shape.kind.capitalize()} " if many else ""
+        kind = f"{layer.shape.kind.capitalize()} " if several else ""
         lines += [RULE, f"In {kind}Attention Layer (per {layer.shape.n_head} head)"]
         after = iter(layer.exchanges)  # the document has one after each product
         ops, query = layer.operands, work.query
@@ -2049,10 +2118,11 @@ def report(case: Analysis) -> str:
             lines += report_product(case, layer, product, exchange)
         for i, exchange in enumerate(after):
             what = "All-reducing the output" if exchange.reduces else f"Exchanging {exchange.name}"
+            seconds = exchange_bound(exchange, case_rates(case.gpu, work).link)
             lines += [
                 "" if i else RULE,
                 f"{what} ({exchange.precision.upper()}): {math.ceil(exchange.bytes)} bytes",
-                f"Sync time:  {exchange_bound(exchange, rates.link):.3e}s",
+                f"Sync time:  {seconds:.3e}s",
             ]
     return "\n".join(lines) + "\n"
 
@@ -2065,7 +2135,7 @@ def report_product(
     """
     work, ops, rates = case.work, layer.operands, case_rates(case.gpu, case.work)
     batch = f"{work.batch} x " if work.batch > 1 else ""
-    heads = f"{batch}{layer.shape.n_head}"
+    heads, rows, columns = f"{batch}{layer.shape.n_head}", product.rows, product.columns
     kept = work.dtype if ops.latent_form == "plain" else work.kv_dtype
     label, cache_label = work.dtype.upper(), kept.upper()
     element, cache_element = (f"{bits(name) / 8:g}" for name in (work.dtype, kept))
@@ -2074,7 +2144,7 @@ def report_product(
     lines = [
         RULE,
         formula,
-        f"{heads} x (({product.rows} x {product.inner}) x ({product.inner} x {product.columns}))",
+        f"{heads} x (({rows} x {product.inner}) x ({product.inner} x {columns}))",
         RULE,
         f"Total FLOPS: {product.flops} FLOPS",
         f"Computation time ({label}):  {alone.compute_s * layer.share.scores:.3e}s",
@@ -2086,16 +2156,19 @@ def report_product(
     ]
     if exchange:
         sync_s = exchange_bound(exchange, rates.link)
+        required = read / (alone.compute_s + sync_s) / 1e12
         lines += [
             f"Synchronizing {formula.split(maxsplit=1)[0]} ({label}): {heads} x"
-            f" ({product.rows} x {product.columns}) x {element} = {exchange.bytes} bytes",
+            f" ({rows} x {columns}) x {element} = {exchange.bytes} bytes",
             f"Sync time:  {sync_s:.3e}s",
             "",
-            "Bandwidth Requirement (with sync):"
-            f" {read / (alone.compute_s + sync_s) / 1e12:.3f} TB/s",
+            f"Bandwidth Requirement (with sync): {required:.3f} TB/s",
         ]
     required = read / alone.compute_s / 1e12
     return [*lines, f"Bandwidth Requirement (without sync): {required:.3f} TB/s"]
+
+
+# The summary: one screen for one case.
 
 
 def prefixed(value: float, unit: str) -> str:
@@ -2105,65 +2178,61 @@ def prefixed(value: float, unit: str) -> str:
     >>> prefixed(0.00123456, "s"), prefixed(45.6e9, "B"), prefixed(13140, "s"), prefixed(2e7, "s")
     ('1.23 ms', '45.6 GB', '13140 s', '2e7 s')
     """
-    prefixes = ("f", "p", "n", "u", "m", "", "K", "M", "G", "T", "P", "E")
-    value = float(f"{value:.3g}") if value < 1000 or unit != "s" else value
     if unit == "s" and value >= 1000:
         return f"{value:.0f} s" if value < 1e5 else f"{value:.0e} s".replace("e+0", "e")
-    power = 0
+    value, power = float(f"{value:.3g}"), 0
     if value:
         power = min(max(int(f"{value:e}".split("e")[1]) // 3, -5), 6)
-    return f"{value / 1000.0**power:.3g} {prefixes[power + 5]}{unit}"
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def heads_text(layer: Layer) -> str:
-    ops = layer.operands
-    text = f"{layer.shape.n_head:,} heads, {ops.n_kv_head:,} K/V, width {ops.dim_qk:,}"
-    if ops.dim_v != ops.dim_qk:
-        text += f"/{ops.dim_v:,}"
-    return text + (f", {ops.latent_form} latent" if ops.latent_form else "")
-
-
-def title(case: Analysis) -> str:
-    """The case in full, in one line."""
-    work, model = case.work, case.model
-    kinds, heads = [], [heads_text(layer) for layer in case.layers]
-    for layer, text in zip(case.layers, heads):
-        window = f" of {layer.shape.window:,} keys" if layer.shape.window else ""
-        own = f" ({text})" if len(set(heads)) > 1 else ""
-        kinds.append(f"{layer.shape.n_layer:,} {layer.shape.kind} layers{window}{own}")
-    without = model.n_layer - sum(each.n_layer for each in model.layers)
-    if without:
-        kinds.append(f"{without:,} without a cache")
-    shared = f" ({heads[0]})" if len(set(heads)) == 1 else ""
-    spread = f"{SPLITS[work.split]}, {LINKS[work.link]}" if work.ngpu > 1 else "not split"
-    parts = [
-        f"{work.phase}, {work.batch:,} x {plural(work.query, 'new token')}, {work.seq:,} keys",
-        (model.name and f"{model.name}: ") + " + ".join(kinds) + shared,
-        f"{work.ngpu:,} x {case.gpu.name}",
-        f"{work.dtype}, {work.kv_dtype} cache",
-        "fused" if work.fused else "unfused",
-        spread,
-    ]
-    return "; ".join(parts)
+    return f"{value / 1000.0**power:.3g} {'fpnum KMGTPE'[power + 5].strip()}{unit}"
 
 
 def digits(value: float) -> str:
     """A number in three digits, or in whole ones where it is large."""
-    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
-def times(ratio: float) -> str:
-    return f"{digits(ratio)} x"
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def shape_text(layer: Layer) -> str:
+    ops, window = layer.operands, layer.shape.window
+    width = f"{ops.dim_qk}" if ops.dim_v == ops.dim_qk else f"{ops.dim_qk}/{ops.dim_v}"
+    form = f", {ops.latent_form} latent" if ops.latent_form else ""
+    seen = f", window of {window}" if window else ""
+    return f"{layer.shape.n_head} heads, {ops.n_kv_head} K/V, width {width}{form}{seen}"
+
+
+def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
+    """What is asked, a line for each part of it."""
+    work, model, gpu = case.work, case.model, case.gpu
+    new = plural(work.query, "new token")
+    yield f"work       {work.phase}: {plural(work.batch, 'sequence')}, {new} each, {work.seq} keys"
+    without = model.n_layer - sum(each.n_layer for each in model.layers)
+    rest = f", {without} layers without a cache" if without else ""
+    lead = f"model      {model.name or 'config'} (from {model.source}){rest}"
+    for i, layer in enumerate(case.layers):
+        text = f"{layer.shape.n_layer} {layer.shape.kind} layers: {shape_text(layer)}"
+        if i == 0:
+            yield lead
+        yield f"           {text}"
+    shared = f", {SPLITS[work.split]}, {LINKS[work.link]}" if work.ngpu > 1 else ""
+    yield f"GPUs       {work.ngpu} x {gpu.name} (from {gpu.source}){shared}"
+    how = "one fused kernel" if work.fused else "a kernel for each product"
+    yield f"precision  {work.dtype}, {work.kv_dtype} cache, {work.weight_dtype} weights; {how}"
+    names = ["dtype", *(["weight_dtype"] if work.weight_dtype != work.dtype else []), "fused"]
+    names += ["split", "link"] if work.ngpu > 1 else []
+    assumed = [
+        f"--{dashed(name)} {getattr(work, name)}" for name in names if name not in sweep.given
+    ]
+    if assumed:
+        yield f"assumed    {' '.join(assumed)}"
 
 
 def verdict(case: Analysis) -> str:
     """The largest term of all, and how far the next is below it."""
     ranked = sorted(case.terms.parts.values(), reverse=True)
-    ahead = f"{times(ranked[0] / ranked[1])} the next term" if ranked[1] else "the only term"
+    ahead = f"{digits(ranked[0] / ranked[1])} x the next term" if ranked[1] else "the only term"
     return f"{case.terms.limit} limits attention: {prefixed(ranked[0], 's')}, {ahead}"
 
 
@@ -2173,30 +2242,30 @@ def bars(terms: Terms) -> Iterator[str]:
     for name, seconds in terms.parts.items():
         if seconds:
             bar = "#" * max(round(32 * seconds / largest), 1)
-            note = "<- limits" if name == terms.limit else f"{times(largest / seconds)} below"
+            below = f"{digits(largest / seconds)} x below"
+            note = "<- limits" if name == terms.limit else below
             yield f"  {name:9} {bar:32} {prefixed(seconds, 's'):>9}  {note}"
 
 
-# Seven columns hold a time; a name as wide needs one more before it.
-TERM_WIDTHS = {name: max(8, len(name) + 1) for name in (*TERMS, "total")}
+def term_cells(terms: Terms, names: Collection[str]) -> str:
+    """Times in eight columns each; a name as wide has one more before it."""
+    seconds = {**terms.parts, "total": terms.total_s}
+    cells = {name: prefixed(seconds[name], "s") if seconds[name] else "-" for name in names}
+    return "".join(f"{cell:>{max(8, len(name) + 1)}}" for name, cell in cells.items())
 
 
-def term_heads() -> str:
-    return "".join(f"{name:>{width}}" for name, width in TERM_WIDTHS.items())
-
-
-def term_cells(terms: Terms) -> str:
-    cells = zip(TERM_WIDTHS.values(), terms)
-    return "".join(f"{prefixed(s, 's') if s else '-':>{width}}" for width, s in cells)
+def term_heads(names: Collection[str]) -> str:
+    return "".join(f"{name:>{max(8, len(name) + 1)}}" for name in names)
 
 
 def cost_table(case: Analysis) -> Iterator[str]:
     """One layer of each kind, its kernels and exchanges if there are several, and all layers."""
-    yield f"{'':17}{term_heads()} FLOP/byte  limit"
+    names = (*TERMS, "total")
+    yield f"{'':17}{term_heads(names)} FLOP/byte  limit"
 
-    def row(name: str, terms: Terms, flops: float, traffic: float) -> str:
-        intensity = f"{flops / traffic:10.3g}" if traffic else f"{'-':>10}"
-        return f"{name:17}{term_cells(terms)}{intensity}  {terms.limit}"
+    def row(name: str, terms: Terms, flops: float = 0, traffic: float = 0) -> str:
+        intensity = f"{digits(flops / traffic)}" if traffic else "-"
+        return f"{name:17}{term_cells(terms, names)}{intensity:>10}  {terms.limit}"
 
     for layer in case.layers:
         counts = layer.counts
@@ -2205,78 +2274,86 @@ def cost_table(case: Analysis) -> Iterator[str]:
             for kernel, terms in zip(layer.kernels, layer.kernel_terms):
                 yield row(f"  {kernel.name}", terms, kernel.flops, kernel.bytes)
             for exchange, seconds in zip(layer.exchanges, layer.exchange_s):
-                yield row(f"  {exchange.name}", Terms(sync_s=seconds, total_s=seconds), 0, 0)
+                yield row(f"  {exchange.name}", Terms(sync_s=seconds, total_s=seconds))
     layers = sum(each.n_layer for each in case.model.layers)
-    yield row(f"all {layers:,} layers", case.terms, case.counts.gpu_flops, case.counts.gpu_bytes)
+    yield row(f"all {layers} layers", case.terms, case.counts.gpu_flops, case.counts.gpu_bytes)
+    yield f"  ridge point of the datasheet's rates: {digits(case.ridge)} FLOP/byte"
 
 
 def memory_lines(case: Analysis) -> Iterator[str]:
-    memory = case.memory
-    growth = f"{memory.kv_bytes_per_token:,.10g} bytes per token"
+    memory, size = case.memory, case.gpu.memory
+    growth = f"{memory.kv_bytes_per_token:.12g} bytes per token"
     if memory.kv_bytes_per_token != memory.kv_bytes_per_token_beyond_windows:
-        growth += f" ({memory.kv_bytes_per_token_beyond_windows:,.10g} beyond the windows)"
-    yield f"KV cache: {growth}, {prefixed(memory.cache_bytes, 'B')} in all"
-    used = prefixed(memory.gpu_cache_bytes, "B")
-    if memory.gpu_weight_bytes is None:
-        used += ", weights not counted: no parameter count"
+        growth += f" ({memory.kv_bytes_per_token_beyond_windows:.12g} beyond the windows)"
+    yield f"cache      {growth}, {prefixed(memory.cache_bytes, 'B')} in all"
+    weights = ", weights not counted (unknown)"
+    if memory.gpu_weight_bytes is not None:
+        weights = f" and {prefixed(memory.gpu_weight_bytes, 'B')} of weights"
+    held = f"{prefixed(memory.gpu_cache_bytes, 'B')} of cache{weights}"
+    yield f"each GPU   {prefixed(size, 'B')}: {held}"
+    if memory.max_seq == 0:
+        yield "room for   no cache beside the weights"
     else:
-        weights = prefixed(memory.gpu_weight_bytes, "B")
-        used += f" and {weights} of {case.work.weight_dtype} weights"
-    yield f"  on each GPU of {prefixed(case.gpu.memory, 'B')}: {used}"
-    if not memory.max_seq and memory.max_seq is not None:
-        yield "  no room for a cache beside the weights"
-        return
-    batch, seq = ("any" if n is None else f"{n:,}" for n in (memory.max_batch, memory.max_seq))
-    yield f"  fits up to batch {batch} at this length, or length {seq} at this batch"
+        batch, seq = memory.max_batch, memory.max_seq
+        most = "any batch" if batch is None else f"--batch {batch}"
+        longest = "any length" if seq is None else f"--seq {seq}"
+        yield f"room for   {most} at this length, {longest} at this batch;"
+        yield f"           engines keep a tenth and more: --set GPU.memory={size * 0.9 / 1e9:.12g}"
 
 
-def throughput_lines(case: Analysis) -> Iterator[str]:
-    what = plural(case.work.batch, "prompt") if case.work.phase == "prefill" else "step"
-    spent = f"bound {prefixed(case.bound_s, 's')}, no kernel is faster"
-    if case.basis == "estimate":
-        spent = f"estimate {prefixed(case.terms.total_s, 's')}, {spent}"
-    yield f"attention per {what}: {spent}"
-    if case.basis == "bound":
-        yield "  no estimate: no constants of measured kernels for this GPU"
-    if case.memory.fits:
-        yield f"  at most {digits(case.new_tokens / case.bound_s)} tokens/s from attention alone"
-    if case.rest_s is not None and case.step_s is not None:
+def step_lines(case: Analysis) -> Iterator[str]:
+    attention = f"attention {prefixed(case.terms.total_s, 's')}"
+    if case.rest_s is None or case.step_s is None or case.attention_share is None:
+        speed = case.attention_tokens_per_s
+        ceiling = f", {digits(speed)} tokens/s without the rest" if speed else ""
+        yield f"one step   {attention}{ceiling};"
+        yield "           the rest needs parameter counts: --set Model.params_b=70.6"
+    else:
+        speed = case.step_tokens_per_s
+        reached = f", {digits(speed)} tokens/s" if speed else ""
+        parts = f"{attention} + rest {prefixed(case.rest_s, 's')}"
+        share = f"{case.attention_share:.1%} attention"
+        yield f"one step   {parts} = {prefixed(case.step_s, 's')}{reached}; {share}"
         half = half_length(case)
-        yield (
-            f"  {case.attention_share:.1%} of the step of {prefixed(case.step_s, 's')}, the rest"
-            f" takes {prefixed(case.rest_s, 's')}"
-        )
         if half:
-            yield f"  half of the step from {half:,} keys on"
+            yield f"           half of it is attention from {half} keys on"
+    if case.basis == "estimate":
+        yield f"bound      attention {prefixed(case.bound_s, 's')}: no implementation is faster"
+    else:
+        yield "bounds     no implementation is faster; no constants for estimates here"
 
 
 def help_lines(case: Analysis) -> Iterator[str]:
     found = what_would_help(case)
-    yield "What would help, each change alone" if found else "What would help: no single change"
+    if not found:
+        yield "What would help: no single change"
+        return
+    yield f"{'What would help':26}attention    step   per new token"
     for change in found:
-        fits = "" if change.fits else "still does not fit"
-        if change.fits and not case.memory.fits:
-            fits = "makes it fit"
-        line = f"  {times(change.attention_gain):>8}  {change.flags:17} {change.what:25} {fits}"
-        yield line.rstrip()
+        flags, fits = f"  {change.flags}", ""
+        if len(flags) > 26:
+            yield flags
+            flags = ""
+        if change.fits != case.memory.fits or not change.fits:
+            fits = ", makes it fit" if change.fits else ", still does not fit"
+        step = f"{digits(change.step_gain)} x" if change.step_gain else "-"
+        gain = f"{digits(change.attention_gain)} x"
+        yield f"{flags:26}{gain:>9}{step:>8}   {change.what}{fits}"
 
 
-def summary(case: Analysis) -> str:
+def summary(case: Analysis, sweep: Sweep) -> str:
     """What limits attention, by how much, why, and what to change first: one screen."""
-    lines = [title(case)]
-    if not case.memory.fits:
-        lines.append(f"! {misfit(case)}")
-    lines += [
-        f"figures: GPU from {case.gpu.source}, model from {case.model.source}",
+    lines = [
+        *question(case, sweep),
         "",
+        *([] if case.memory.fits else [f"! {misfit(case)}"]),
         verdict(case),
         *bars(case.terms),
         "",
         *cost_table(case),
-        f"  at the datasheet's rates, less than {case.ridge:.3g} FLOP/byte waits for memory",
         "",
         *memory_lines(case),
-        *throughput_lines(case),
+        *step_lines(case),
         "",
         *help_lines(case),
     ]
@@ -2292,134 +2369,69 @@ def misfit(case: Analysis) -> str:
     return f"{what} not fit: {needed_of}"
 
 
-class Refusal(NamedTuple):
-    """A combination of a sweep that cannot be, and why."""
-
-    gpu: GPU
-    model: Model
-    work: Workload
-    reason: str
-
-
-Outcome = Union[Analysis, Refusal]
-
-# The columns of CSV and JSON: what is asked, and what an analysis answers; null where unknown.
-CASE_COLUMNS: dict[str, Callable[[Outcome], Any]] = {
-    "gpu": operator.attrgetter("gpu.name"),
-    "model": lambda outcome: outcome.model.name or None,
-    **{name: operator.attrgetter(f"work.{name}") for name in Workload._fields},
-    "error": lambda outcome: outcome.reason if isinstance(outcome, Refusal) else None,
-}
-RESULT_COLUMNS: dict[str, Callable[[Analysis], Any]] = {
-    "basis": operator.attrgetter("basis"),
-    "limit": operator.attrgetter("terms.limit"),
-    **{name: operator.attrgetter(f"terms.{name}") for name in Terms._fields},
-    **{
-        name: operator.attrgetter(name)
-        for name in (
-            "bound_s rest_s step_s attention_share new_tokens attention_tokens_per_s"
-            " step_tokens_per_s"
-        ).split()
-    },
-    **{name: operator.attrgetter(f"counts.{name}") for name in Counts._fields},
-    "intensity_flop_per_byte": operator.attrgetter("counts.intensity"),
-    "ridge_flop_per_byte": operator.attrgetter("ridge"),
-    **{name: operator.attrgetter(f"memory.{name}") for name in Memory._fields},
-}
-COLUMNS: dict[str, Callable[[Any], Any]] = {**CASE_COLUMNS, **RESULT_COLUMNS}
-
-
-def flat_record(outcome: Outcome) -> dict[str, Any]:
-    columns = COLUMNS if isinstance(outcome, Analysis) else CASE_COLUMNS
-    return {name: column(outcome) for name, column in columns.items()}
-
-
-class Sweep(NamedTuple):
-    """What is asked: the values of each flag that takes several, in the order of the grid."""
-
-    axes: Mapping[str, Sequence[Sequence[Any]]]  # values in runs: lists and ranges
-    gen: bool
-    fused: bool
-    given: frozenset[str]
-
-    @property
-    def total(self) -> int:
-        return math.prod(sum(map(len, runs)) for runs in self.axes.values())
-
-    @property
-    def varying(self) -> list[str]:
-        return [name for name, runs in self.axes.items() if sum(map(len, runs)) > 1]
-
-
-def axis_value(outcome: Outcome, axis: str) -> Any:
-    """The value of one axis as a person writes it."""
-    return COLUMNS[axis](outcome) or "config"  # of what has no name
-
-
-def constants_text(sweep: Sweep, outcome: Outcome) -> str:
-    """What a sweep's cases have in common."""
-    fixed = [name for name in sweep.axes if name not in sweep.varying]
-    if "ngpu" in fixed and outcome.work.ngpu == 1:
-        fixed = [name for name in fixed if name not in ("split", "link")]
-    words = [f"{dashed(name)} {axis_value(outcome, name)}" for name in fixed if name != "query"]
-    phase = outcome.work.phase if "query" not in sweep.varying else ""
-    return ", ".join(filter(None, [phase, *words, "fused" if sweep.fused else "unfused"]))
-
-
-def separate(
-    view: Callable[[Analysis], str],
+def one_after_another(
+    view: Callable[[Analysis, Sweep], str],
 ) -> Callable[[Sweep, Iterator[Outcome]], Iterator[str]]:
-    """A view of one case, for several one after another."""
+    """A view of one case, for several."""
 
     def texts(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         for outcome in outcomes:
             if isinstance(outcome, Analysis):
-                yield view(outcome)
+                yield view(outcome, sweep)
             else:
                 yield f"{case_name(sweep, outcome)}: {outcome.reason}\n"
 
     return texts
 
 
-def case_name(sweep: Sweep, outcome: Outcome) -> str:
-    return ", ".join(f"{dashed(name)} {axis_value(outcome, name)}" for name in sweep.varying)
+# Many cases: a table, CSV and JSON.
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    import textwrap  # only these views need it
+
+    return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
 def table(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-    """A line a case: what varies, the terms, tokens/s and the verdict, ! where it cannot fit."""
-    names = sweep.varying or ["seq"]
-    widths = [axis_width(sweep, name) for name in names]
-    first = True
-    for outcome in outcomes:
-        if first:
-            first = False
-            yield constants_text(sweep, outcome) + "\n\n"
-            heads = " ".join(f"{dashed(name):>{width}}" for name, width in zip(names, widths))
-            yield f"{heads} {term_heads()}  tokens/s  limit\n"
-        values = (f"{axis_value(outcome, name):>{width}}" for name, width in zip(names, widths))
-        yield " ".join(values) + table_cells(outcome) + "\n"
+    """A line a case: what varies, the terms, the step or tokens/s, and the verdict."""
+    axes = sweep.varying or ["seq"]
+    widths = {name: axis_width(name, sweep.axes[name]) for name in axes}
+    single = max(sweep.axes["ngpu"]) == 1
+    terms = [name for name in (*TERMS, "total") if name != "sync" or not single]
+    known = all(model.base.params for model in sweep.axes["model"])
+    misfits = False
+    for number, outcome in enumerate(outcomes):
+        if number == 0:
+            if isinstance(outcome, Analysis) and outcome.basis == "bound":
+                terms.remove("overhead")
+            yield "\n".join(wrapped(", ".join(sweep.common.values()), 80)) + "\n\n"
+            heads = " ".join(f"{dashed(name):>{width}}" for name, width in widths.items())
+            yield f"{heads}{term_heads(terms)}{'step' if known else 'tokens/s':>9} limit\n"
+        cells = (f"{axis_value(outcome, name):>{width}}" for name, width in widths.items())
+        row = " ".join(cells)
+        if isinstance(outcome, Refusal):
+            yield f"{row}  {outcome.reason}\n"
+            continue
+        misfits = misfits or not outcome.memory.fits
+        last = prefixed(outcome.step_s, "s") if outcome.step_s else "-"
+        if not known:
+            speed = outcome.attention_tokens_per_s
+            last = digits(speed) if speed else "-"
+        mark = " " if outcome.memory.fits else "!"
+        yield f"{row}{term_cells(outcome.terms, terms)}{last:>9}{mark}{outcome.terms.limit}\n"
+    if misfits:
+        yield "\n! does not fit into memory\n"
 
 
-def axis_width(sweep: Sweep, name: str) -> int:
-    """Wide enough for the axis's name and for all of its values."""
+def axis_width(name: str, values: Sequence[Any]) -> int:
+    """Wide enough for the axis's name and for all of its values: the ends of a range."""
     if name in ("gpu", "model"):
-        texts = [each.name or "config" for run in sweep.axes[name] for each in run]
-    else:  # of a range the ends, of a list all
-        texts = [
-            f"{value}"
-            for run in sweep.axes[name]
-            for value in ((run[0], run[-1]) if isinstance(run, range) else run)
-        ]
+        texts = [subject.base.name or "config" for subject in values]
+    else:
+        ends = (values[0], values[-1]) if isinstance(values, range) else values
+        texts = [f"{value:.12g}" if isinstance(value, float) else f"{value}" for value in ends]
     return max(map(len, [dashed(name), *texts]))
-
-
-def table_cells(outcome: Outcome) -> str:
-    if isinstance(outcome, Refusal):
-        return f"  {outcome.reason}"
-    speed = outcome.attention_tokens_per_s
-    mark = "" if outcome.memory.fits else "  ! does not fit"
-    cells = " " + term_cells(outcome.terms)
-    return f"{cells}{digits(speed) if speed else '-':>10}  {outcome.terms.limit}{mark}"
 
 
 def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
@@ -2427,9 +2439,10 @@ def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     import csv  # only this view needs it
 
     truth = {True: "true", False: "false"}
+    keys = [name for name in sweep.axes if "." in name]
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, *keys])
     for outcome in outcomes:
         yield lines.getvalue()
         lines.seek(0)
@@ -2437,8 +2450,38 @@ def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         columns = COLUMNS if isinstance(outcome, Analysis) else CASE_COLUMNS
         cells = [column(outcome) for column in columns.values()]
         cells += [None] * (len(COLUMNS) - len(cells))
+        cells += [outcome.changed[key] for key in keys]
         writer.writerow([truth[cell] if type(cell) is bool else cell for cell in cells])
     yield lines.getvalue()
+
+
+def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
+    """One case: an object for people too; several: one object a line. First the columns, then what
+    these do not have.
+    """
+    indent = 2 if sweep.total == 1 else None
+    for outcome in outcomes:
+        columns = COLUMNS if isinstance(outcome, Analysis) else CASE_COLUMNS
+        record = {"schema": 2, **{name: column(outcome) for name, column in columns.items()}}
+        if isinstance(outcome, Analysis):
+            gpu, model = outcome.gpu, outcome.model
+            record["half_seq"] = half_length(outcome)
+            record["layers"] = [layer_record(layer) for layer in outcome.layers]
+            record["would_help"] = [
+                {name: getattr(change, name) for name in CHANGE_NAMES}
+                for change in what_would_help(outcome)
+            ]
+            record["inputs"] = {
+                "gpu": {"from": gpu.source, **gpu.figures},
+                "model": {"from": model.source, **model.figures},
+                "flags": sorted(sweep.given),
+            }
+        if outcome.changed:
+            record["set"] = dict(outcome.changed)
+        yield json.dumps(record, indent=indent, allow_nan=False) + "\n"
+
+
+CHANGE_NAMES = "flags what attention_gain step_gain fits".split()
 
 
 def layer_record(layer: Layer) -> dict[str, Any]:
@@ -2464,273 +2507,236 @@ def layer_record(layer: Layer) -> dict[str, Any]:
     }
 
 
-def change_record(change: Change) -> dict[str, Any]:
-    names = ("what", "flags", "attention_gain", "step_gain", "fits")
-    return {name: getattr(change, name) for name in names}
-
-
-def json_record(case: Analysis, given: Collection[str]) -> dict[str, Any]:
-    """What the columns do not have: the layers, what would help, and the inputs in base units."""
-    return {
-        "half_seq": half_length(case),
-        "layers": [layer_record(layer) for layer in case.layers],
-        "would_help": [change_record(change) for change in what_would_help(case)],
-        "inputs": {
-            "gpu": {"from": case.gpu.source, **case.gpu.figures},
-            "model": {"from": case.model.source, **case.model.figures},
-            "flags": sorted(given),
-        },
-    }
-
-
-def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-    """One case: an object for people too; several: one object a line."""
-    indent = 2 if sweep.total == 1 else None
-    for outcome in outcomes:
-        record = {"schema": 2, **flat_record(outcome)}
-        if isinstance(outcome, Analysis):
-            record.update(json_record(outcome, sweep.given))
-        yield json.dumps(record, indent=indent, allow_nan=False) + "\n"
-
-
 # ------------------------------------------------------------------------------------ picture
 
 # Okabe and Ito's colours, which a colour-blind reader can tell apart; markers tell them apart too.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-MARKERS = ("circle", "square", "triangle", "diamond")
-MAX_POINTS = 2000
-MOST_LISTED = 12
+COLOURS = "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #000000".split()
+TERM_COLOURS = dict(zip((*TERMS, "total"), "#e69f00 #0072b2 #009e73 #cc79a7 #000000".split()))
+MARKERS = {  # corners round a point
+    "square": [(-4, -4), (4, -4), (4, 4), (-4, 4)],
+    "circle": [(5 * math.cos(n / 2), 5 * math.sin(n / 2)) for n in range(12)],
+    "triangle": [(0, -5), (5, 4), (-5, 4)],
+    "diamond": [(0, -6), (5, 0), (0, 6), (-5, 0)],
+}
+MAX_POINTS, MOST_LISTED = 2000, 12
+LEFT, WIDTH, LEGEND = 90, 640, 750  # of a panel, and where its legend begins
 
 
-class Plot(NamedTuple):
-    """A log-log plot: where it is on the page, and what it spans."""
+class Series(NamedTuple):
+    """A line of a panel: its points, with what each says when pointed at."""
 
-    left: float
-    top: float
-    width: float
-    height: float
-    x_span: tuple[float, float]
-    y_span: tuple[float, float]
-
-    def x(self, value: float) -> float:
-        low, high = (math.log10(each) for each in self.x_span)
-        return self.left + (math.log10(value) - low) / (high - low) * self.width
-
-    def y(self, value: float) -> float:
-        low, high = (math.log10(each) for each in self.y_span)
-        return self.top + (high - math.log10(value)) / (high - low) * self.height
-
-
-def decades(values: Iterable[float]) -> tuple[float, float]:
-    """A span of whole decades round the values, with some room."""
-    found = list(values)
-    low, high = math.floor(math.log10(min(found) / 1.3)), math.ceil(math.log10(max(found) * 1.3))
-    return 10.0**low, 10.0**high
+    name: str
+    points: Sequence[tuple[float, float]]
+    titles: Sequence[str]  # of its markers; none: no markers
+    colour: str
+    marker: str = "circle"
+    style: str = "stroke-opacity='0.5'"
+    listed: bool = True
 
 
 def svg_text(x: float, y: float, text: str, style: str = "") -> str:
     import html  # only this view needs it
 
-    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{html.escape(text)}</text>'
+    return f"<text x='{x:.1f}' y='{y:.1f}' {style}>{html.escape(text)}</text>\n"
 
 
-def svg_line(points: Sequence[tuple[float, float]], style: str) -> str:
+def svg_path(points: Iterable[tuple[float, float]], style: str, title: str = "") -> str:
+    """A line through points, or, titled, a filled shape."""
+    import html
+
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline points="{path}" fill="none" {style}/>'
+    if not title:
+        return f"<polyline points='{path}' fill='none' {style}/>\n"
+    return f"<polygon points='{path}' {style}><title>{html.escape(title)}</title></polygon>\n"
 
 
-def colour_of(series: int) -> str:
-    return COLOURS[series % len(COLOURS)]
+def ticks(low: float, high: float) -> list[float]:
+    """Round values within a span: decades, with as few between them as make three."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found: list[float] = []
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), [n / 10 for n in range(10, 100)]):
+        found = [float(f"{step}e{power}") for power in powers for step in steps]
+        found = [value for value in found if low <= value <= high]
+        if len(found) >= 3:
+            break
+    return found[:: -(-len(found) // 10)]
 
 
-def svg_marker(x: float, y: float, series: int) -> str:
-    colour = colour_of(series)
-    corners = {
-        "square": [(-4, -4), (4, -4), (4, 4), (-4, 4)],
-        "triangle": [(0, -5), (5, 4), (-5, 4)],
-        "diamond": [(0, -6), (5, 0), (0, 6), (-5, 0)],
-    }
-    shape = MARKERS[series % len(MARKERS)]
-    if shape == "circle":
-        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{colour}"/>'
-    path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in corners[shape])
-    return f'<polygon points="{path}" fill="{colour}"/>'
+class Panel(NamedTuple):
+    """A log-log plot on the page: where it is, and what it spans."""
+
+    top: float
+    height: float
+    across: tuple[float, float]
+    up: tuple[float, float]
+
+    def x(self, value: float) -> float:
+        left, right = self.across
+        return LEFT + math.log(value / left) / math.log(right / left) * WIDTH
+
+    def y(self, value: float) -> float:
+        low, high = self.up
+        return self.top + math.log(high / value) / math.log(high / low) * self.height
 
 
-def svg_axes(plot: Plot, x_label: str, y_label: str, x_unit: str, y_unit: str) -> Iterator[str]:
-    """Frame, grid and ticks at the decades, with 2 and 5 between them where there are few."""
-    bottom, right = plot.top + plot.height, plot.left + plot.width
-    for axis, (low, high), unit in (("x", plot.x_span, x_unit), ("y", plot.y_span, y_unit)):
-        first, last = round(math.log10(low)), round(math.log10(high))
-        few = last - first <= 3
-        for power in range(first, last + 1):
-            for step in (1, 2, 5) if few and power < last else (1,):
-                value = step * 10.0**power
-                label = prefixed(value, unit) if unit else f"{value:,.10g}"
-                if axis == "x":
-                    at = plot.x(value)
-                    yield svg_line([(at, plot.top), (at, bottom)], 'class="grid"')
-                    yield svg_text(at, bottom + 16, label, 'text-anchor="middle"')
-                else:
-                    at = plot.y(value)
-                    yield svg_line([(plot.left, at), (right, at)], 'class="grid"')
-                    yield svg_text(plot.left - 6, at + 4, label, 'text-anchor="end"')
-    corners = [(plot.left, plot.top), (plot.left, bottom), (right, bottom)]
-    yield svg_line(corners, 'class="axis"')
-    yield svg_text(plot.left + plot.width / 2, bottom + 36, x_label, 'text-anchor="middle"')
-    yield svg_text(plot.left, plot.top - 10, y_label)
+def plot(
+    top: float, height: float, labels: tuple[str, str], units: tuple[str, str], series: list[Series]
+) -> Iterator[str]:
+    """Series in a panel with axes from the data, and a legend beside it."""
+    points = [point for each in series for point in each.points]
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    across, up = ((min(values) / 1.3, max(values) * 1.3) for values in (xs, ys))
+    panel, bottom = Panel(top, height, across, up), top + height
+    for value in ticks(*across):
+        at = panel.x(value)
+        yield svg_path([(at, top), (at, bottom)], "class='grid'")
+        label = prefixed(value, units[0]) if units[0] else f"{value:.12g}"
+        yield svg_text(at, bottom + 16, label, "text-anchor='middle'")
+    for value in ticks(*up):
+        at = panel.y(value)
+        yield svg_path([(LEFT, at), (LEFT + WIDTH, at)], "class='grid'")
+        yield svg_text(LEFT - 6, at + 4, prefixed(value, units[1]), "text-anchor='end'")
+    yield svg_path([(LEFT, top), (LEFT, bottom), (LEFT + WIDTH, bottom)], "class='axis'")
+    yield svg_text(LEFT + WIDTH / 2, bottom + 36, labels[0], "text-anchor='middle'")
+    yield svg_text(LEFT, top - 10, labels[1])
+    for each in series:
+        at_page = [(panel.x(x), panel.y(y)) for x, y in each.points]
+        yield from drawn(each, at_page, each.titles)
+    listed = [each for each in series if each.name]
+    for n, each in enumerate(listed[:MOST_LISTED]):
+        at = top + 18 * n
+        yield from drawn(each, [(LEGEND, at), (LEGEND + 22, at)], [])
+        yield from drawn(each, [(LEGEND + 11, at)], [each.name] if each.titles else [])
+        yield svg_text(LEGEND + 28, at + 4, each.name)
+    if len(listed) > MOST_LISTED:
+        more = f"and {len(listed) - MOST_LISTED} more"
+        yield svg_text(LEGEND + 28, top + 18 * MOST_LISTED + 4, more)
 
 
-def svg_legend(x: float, y: float, entries: Sequence[tuple[int, str]]) -> Iterator[str]:
-    for i, (series, name) in enumerate(entries[:MOST_LISTED]):
-        yield svg_marker(x, y + 20 * i, series)
-        yield svg_text(x + 12, y + 20 * i + 4, name)
-    if len(entries) > MOST_LISTED:
-        more = f"and {len(entries) - MOST_LISTED} more"
-        yield svg_text(x + 12, y + 20 * MOST_LISTED + 4, more)
-
-
-def numeric(name: str) -> bool:
-    return name in ("ngpu", "seq", "batch", "query")
+def drawn(
+    series: Series, points: Sequence[tuple[float, float]], titles: Sequence[str]
+) -> Iterator[str]:
+    """A series' line through points on the page, with markers where these have titles."""
+    if len(points) > 1:
+        yield svg_path(points, f"stroke='{series.colour}' {series.style}")
+    for (x, y), title in zip(points, titles):
+        corners = [(x + dx, y + dy) for dx, dy in MARKERS[series.marker]]
+        yield svg_path(corners, f"fill='{series.colour}'", title)
 
 
 def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-    """A roofline of the busiest GPU; if one number sweeps, its time by term below."""
+    """A roofline of the busiest GPU; if a number sweeps, the time of attention over it below."""
     if sweep.total > MAX_POINTS:
         raise InputError(f"--format svg shows at most {MAX_POINTS} cases, not {sweep.total}")
     cases = [each for each in outcomes if isinstance(each, Analysis)]
-    axis = next((name for name in reversed(sweep.varying) if numeric(name)), "")
-    series: dict[str, list[Analysis]] = {}
+    numbers = [
+        name for name in sweep.varying if "." in name or name in ("ngpu", "seq", "batch", "query")
+    ]
+    axis = numbers[-1] if numbers else ""
+    groups: dict[str, list[Analysis]] = {}
     for case in cases:
         others = [f"{axis_value(case, name)}" for name in sweep.varying if name != axis]
-        series.setdefault(" ".join(others), []).append(case)
-    two = sweep.varying == [axis] and len(cases) > 1
-    roofs = roofs_of(series)
-    listed = 20 * min(len(series), MOST_LISTED) + 36 * min(len(roofs), MOST_LISTED)
-    height = 960 if two else max(560, 130 + listed)
+        groups.setdefault(" ".join(others), []).append(case)
+    upper, lower = roofline(groups), []
+    if axis and len(cases) > 1:
+        lower = times_over(groups, axis)
+    names = [each.name for each in (*upper, *lower)]
+    width = max(1000, LEGEND + 60 + 7 * max(map(len, names)))
+    basis = "estimates of measured kernels' rates" if cases[0].basis == "estimate" else "bounds"
+    heading = wrapped(f"{', '.join(sweep.common.values())}; {basis}", width // 8)
+    top = 50 + 16 * len(heading)
+    height = top + 400 + 50 + (410 if lower else 0)
     yield (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="1000" height="{height}"'
-        f' viewBox="0 0 1000 {height}" font-family="sans-serif" font-size="12">\n'
-        "<style>.grid{stroke:#ddd}.axis{stroke:#333}.roof{stroke-width:2.5}</style>\n"
-        f'<rect width="1000" height="{height}" fill="#fff"/>\n'
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}'"
+        f" viewBox='0 0 {width} {height}' font-family='sans-serif' font-size='12'>\n"
+        "<style>.grid{stroke:#ddd}.axis{stroke:#333}</style>\n"
+        f"<rect width='{width}' height='{height}' fill='#fff'/>\n"
     )
-    heading = title(cases[0]) if len(cases) == 1 else constants_text(sweep, cases[0])
-    for i, line in enumerate(wrapped(heading, 120)):
-        yield svg_text(20, 24 + 16 * i, line, 'font-size="13" font-weight="bold"') + "\n"
-    yield from (f"{part}\n" for part in roofline(series, roofs, axis))
-    if two:
-        yield from (f"{part}\n" for part in times_by_term(cases, axis))
+    for i, line in enumerate(heading):
+        yield svg_text(20, 24 + 16 * i, line, "font-size='13' font-weight='bold'")
+    labels = ("arithmetic intensity, FLOP/byte", "FLOP/s of the busiest GPU")
+    yield from plot(top, 400, labels, ("", "FLOP/s"), upper)
+    if lower:
+        labels = (dashed(axis), "attention of all layers in one step")
+        yield from plot(top + 480, 310, labels, ("", "s"), lower)
     yield "</svg>\n"
 
 
-def wrapped(text: str, width: int) -> list[str]:
-    import textwrap  # only this view needs it
-
-    return textwrap.wrap(text, width)
-
-
-def attained(case: Analysis) -> float:
-    """FLOP/s of the busiest GPU."""
-    return case.counts.gpu_flops / case.terms.total_s
-
-
-class Roof(NamedTuple):
-    """What no kernel on a GPU exceeds in one precision."""
-
-    name: str
-    colour: str
-    bandwidth: float
-    peak: float
+def point_title(case: Analysis) -> str:
+    """The whole case and its figures."""
+    names = ("gpu model ngpu seq batch phase dtype kv_dtype fused split link").split()
+    told = [f"{dashed(name)} {axis_value(case, name)}" for name in names]
+    told += [f"{key} {axis_value(case, key)}" for key in case.changed]
+    terms = [f"{name} {prefixed(s, 's')}" for name, s in case.terms.parts.items() if s]
+    total = f"{case.basis} {prefixed(case.terms.total_s, 's')}"
+    return f"{', '.join(told)}: {total} ({', '.join(terms)}); {case.terms.limit} limits"
 
 
-def roofs_of(series: Mapping[str, Sequence[Analysis]]) -> list[Roof]:
-    """One for each GPU and precision, in the colour of the first series under it."""
-    found: dict[str, Roof] = {}
-    for i, cases in enumerate(series.values()):
-        for case in cases:
-            name = f"{case.gpu.name} {case.work.dtype}"
-            peak = case.gpu.peaks[case.work.dtype]
-            found.setdefault(name, Roof(name, colour_of(i), case.gpu.bandwidth, peak))
-    roofs = list(found.values())
-    return roofs if len(roofs) > 1 else [roofs[0]._replace(colour="#555")]
+def roofline(groups: Mapping[str, Sequence[Analysis]]) -> list[Series]:
+    """Attained FLOP/s over arithmetic intensity, under the roof of each GPU and precision, which
+    has the colour of its points.
+    """
 
+    def roof_of(case: Analysis) -> tuple[str, str, float, float]:
+        peak = case.gpu.peaks[case.work.dtype]
+        return case.gpu.name, case.work.dtype, peak, case.gpu.bandwidth
 
-def roofline(
-    series: Mapping[str, Sequence[Analysis]], roofs: Sequence[Roof], axis: str
-) -> Iterator[str]:
-    """Attained FLOP/s over arithmetic intensity, under the roof of each GPU and precision."""
-    cases = [case for each in series.values() for case in each]
-    x_span = decades(
-        [
-            *(roof.peak / roof.bandwidth for roof in roofs),
-            *(each.counts.intensity for each in cases),
+    cases = [case for group in groups.values() for case in group]
+    intensities = [case.counts.intensity for case in cases]
+    roofs = list(dict.fromkeys(map(roof_of, cases)))
+    found = []
+    for n, (gpu, dtype, peak, bandwidth) in enumerate(roofs):
+        ridge = peak / bandwidth
+        rates = f"{prefixed(peak, 'FLOP/s')}, {prefixed(bandwidth, 'B/s')}"
+        left, right = min(*intensities, ridge / 4), max(*intensities, ridge * 4)
+        points = [(left, left * bandwidth), (ridge, peak), (right, peak)]
+        name = f"{gpu} {dtype}: {rates}, ridge {digits(ridge)}"
+        found.append(
+            Series(name, points, (), COLOURS[n % len(COLOURS)], style="stroke-width='2.5'")
+        )
+    for n, (name, group) in enumerate(groups.items()):
+        points = [
+            (each.counts.intensity, each.counts.gpu_flops / each.terms.total_s) for each in group
         ]
-    )
-    y_span = decades([*(roof.peak for roof in roofs), *map(attained, cases)])
-    plot = Plot(90, 90, 640, 400, x_span, y_span)
-    yield from svg_axes(plot, "arithmetic intensity, FLOP/byte", "FLOP/s of a GPU", "", "FLOP/s")
-    for _, colour, bandwidth, peak in roofs:
-        ridge, start = peak / bandwidth, max(x_span[0], y_span[0] / bandwidth)
-        line = [(start, start * bandwidth), (ridge, peak), (x_span[1], peak)]
-        yield svg_line([(plot.x(x), plot.y(y)) for x, y in line], f'class="roof" stroke="{colour}"')
-        x, y = plot.x(ridge), plot.y(peak)
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="#fff" stroke="{colour}"/>'
-    labels: list[tuple[float, float]] = []
-    for i, each in enumerate(series.values()):
-        points = [(plot.x(case.counts.intensity), plot.y(attained(case))) for case in each]
-        if len(points) > 1:
-            yield svg_line(points, f'stroke="{colour_of(i)}" stroke-opacity="0.5"')
-        yield from (svg_marker(x, y, i) for x, y in points)
-        yield from point_labels(each, points, axis, labels)
-    named = [(i, name) for i, name in enumerate(series) if name]
-    yield svg_text(745, 76, f"points: {dashed(axis)}" if axis else "")
-    yield from svg_legend(750, 96, named)
-    for n, (name, colour, bandwidth, peak) in enumerate(roofs[:MOST_LISTED]):
-        top, style = 110 + 20 * min(len(named), MOST_LISTED + 1) + 36 * n, f'fill="{colour}"'
-        at_ridge = f"{prefixed(bandwidth, 'B/s')}, ridge {peak / bandwidth:.3g} FLOP/byte"
-        yield svg_text(750, top, f"{name}: {prefixed(peak, 'FLOP/s')}", style)
-        yield svg_text(750, top + 16, at_ridge, style)
+        colour = roofs.index(roof_of(group[0])) if len(roofs) > 1 else n
+        found.append(series_of(name, points, group, n, colour))
+    return found
 
 
-def point_labels(
-    cases: Sequence[Analysis],
+def series_of(
+    name: str,
     points: Sequence[tuple[float, float]],
-    axis: str,
-    taken: list[tuple[float, float]],
-) -> Iterator[str]:
-    """Values of the swept axis beside their points, ends first, where there is room."""
-    texts = [f"{axis_value(case, axis)}" if axis else case.terms.limit for case in cases]
-    ends = {0: texts[0], len(texts) - 1: texts[-1]}
-    if math.dist(points[0], points[-1]) < 12 and len(points) > 1:
-        ends = {0: f"{texts[0]}..{texts[-1]}"}
-    for n, text in {**ends, **dict(enumerate(texts[1:-1], 1))}.items():
-        x, y = points[n][0] + 8, points[n][1] + 13
-        if all(abs(x - other_x) > 60 or abs(y - other_y) > 13 for other_x, other_y in taken):
-            taken.append((x, y))
-            yield svg_text(x, y, text)
+    cases: Sequence[Analysis],
+    number: int,
+    colour: int,
+) -> Series:
+    titles = [point_title(case) for case in cases]
+    shape = list(MARKERS)[number % len(MARKERS)]
+    return Series(name, points, titles, COLOURS[colour % len(COLOURS)], shape)
 
 
-def times_by_term(cases: Sequence[Analysis], axis: str) -> Iterator[str]:
-    """Seconds of attention in a step over the swept number, split by term."""
-    terms = [case.terms for case in cases]
-    names = [*TERMS, "total"]
-    shown = [i for i in range(5) if any(each[i] for each in terms)]
-    seconds = [each[i] for each in terms for i in shown if each[i]]
-    values = [float(axis_value(case, axis)) for case in cases]
-    plot = Plot(90, 580, 640, 310, decades(values), decades(seconds))
-    label = "attention of all layers in one step"
-    yield from svg_axes(plot, dashed(axis), label, "", "s")
-    for n, i in enumerate(shown):
-        points = [(plot.x(x), plot.y(each[i])) for x, each in zip(values, terms) if each[i]]
-        dash = 'stroke-dasharray="6 4"' if names[i] == "total" else ""
-        yield svg_line(points, f'stroke="{colour_of(n)}" stroke-width="2" {dash}')
-        yield from (svg_marker(x, y, n) for x, y in points if len(points) <= 60)
-    yield from svg_legend(750, 590, [(n, names[i]) for n, i in enumerate(shown)])
+def times_over(groups: Mapping[str, Sequence[Analysis]], axis: str) -> list[Series]:
+    """Seconds of attention in a step over the swept number: a line a series, by term if alone."""
+    found = []
+    for n, (name, cases) in enumerate(groups.items()):
+        values = [float(axis_value(case, axis)) for case in cases]
+        if len(groups) > 1:
+            points = [(value, case.terms.total_s) for value, case in zip(values, cases)]
+            found.append(series_of(name, points, cases, n, n))
+            continue
+        for term, colour in TERM_COLOURS.items():
+            seconds = [{**case.terms.parts, "total": case.terms.total_s}[term] for case in cases]
+            points = [(value, each) for value, each in zip(values, seconds) if each]
+            style = "stroke-dasharray='6 4'" if term == "total" else "stroke-width='2'"
+            if points:
+                titles = [point_title(case) for case in cases]
+                found.append(Series(term, points, titles, colour, style=style))
+    return found
 
 
 VIEWS: dict[str, Callable[[Sweep, Iterator[Outcome]], Iterator[str]]] = {
-    "report": separate(report),
-    "summary": separate(summary),
+    "report": one_after_another(report),
+    "summary": one_after_another(summary),
     "table": table,
     "csv": csv_rows,
     "json": json_lines,
@@ -3051,166 +3057,171 @@ def fitted_section(name: str, rows: Sequence[Measured]) -> tuple[dict[str, float
 
 
 def held_against(
-    gpus: Sequence[GPU],
-    flags: Mapping[str, Any],
-    given: Collection[str],
-    warn: Callable[[str], None],
-) -> Iterator[str]:
-    """The report of --measured: every GPU of the file by itself, and with --fit its constants."""
-    link = flags["link"][0][0] if "link" in given else None
-    named = {gpu.name: gpu for gpu in gpus}
-    cache: dict[str, GPU | None] = {}
-
-    def gpu_for(name: str) -> GPU | None:
-        if name not in cache:
-            others = named.get if "gpu" in given else find_gpu
-            cache[name] = named.get(name or gpus[0].name) or others(name)
-        return cache[name]
-
-    by_gpu: dict[str, list[Measured]] = {}
-    for row in read_measured(flags["measured"], gpu_for, link):
-        by_gpu.setdefault(row.gpu.name, []).append(row)
-    texts, sections = [], []
-    for name, rows in by_gpu.items():
-        constants: Constants | None = rows[0].gpu.constants
-        known = set(rows[0].needed) <= set(rows[0].gpu.constants)
-        ratios = [
-            (row.estimate(row.gpu.constants) if known else row.bound_s) / row.seconds
-            for row in rows
-        ]
-        typical = sorted(ratios)[len(rows) // 2]
-        if typical > 30 or (known and typical < 1 / 30):
-            warn(f"{name} is {typical:.2g} times as slow here: are latencies in microseconds?")
-        if flags["fit"]:
-            constants, section = fitted_section(name, rows)
-            sections.append(json.dumps({"GPU": section}, indent=4) + "\n")
-            what = "fitted on every other row, held against the rest"
-        elif known:
-            what = "estimate"
-        else:
-            constants, what = None, "bound only: no constants"
-        judged = rows[1::2] if flags["fit"] else rows
-        texts.append(f"{name}, {len(judged):,} rows; {what}\n\n{accuracy(judged, constants)}\n")
-    if flags["fit"] and flags["format"] == "json":
-        texts = []
-    for pieces in itertools.zip_longest(texts, sections, fillvalue=""):
-        yield from pieces
+    name: str, rows: Sequence[Measured], fits: bool
+) -> tuple[str, dict[str, Any] | None, str]:
+    """The report on a GPU's rows, with the section of a config that fits them, and a warning."""
+    constants: Constants | None = rows[0].gpu.constants
+    known, section, warning = set(rows[0].needed) <= set(rows[0].gpu.constants), None, ""
+    ratios = [
+        (row.estimate(row.gpu.constants) if known else row.bound_s) / row.seconds for row in rows
+    ]
+    typical = sorted(ratios)[len(rows) // 2]
+    if typical > 30 or (known and typical < 1 / 30):
+        warning = f"{name} is {typical:.2g} times as slow here: are latencies in microseconds?"
+    if fits:
+        constants, figures = fitted_section(name, rows)
+        section, rows = {"GPU": figures}, rows[1::2]
+        what = "fitted on every other row, held against the rest"
+    elif known:
+        what = "estimate"
+    else:
+        constants, what = None, "bound only: no constants"
+    text = f"{name}, {len(rows):,} rows; {what}\n\n{accuracy(rows, constants)}\n"
+    return text, section, warning
 
 
 # ----------------------------------------------------------------------------- command line
 
-EXAMPLES = f"""\
-{PROGRAM} [flags]
+EXAMPLES = """\
+{program} [flags]
 
 examples:
-  python3 {PROGRAM}                        the figures of config.json
-  python3 {PROGRAM} --ngpu 10              ten GPUs, linked by PCIe
-  python3 {PROGRAM} --fp16 --seq 2048      half precision, 2048 keys
-  python3 {PROGRAM} --gen False --seq 512  prefill of 512 tokens
-  python3 {PROGRAM} --ngpu 8 --format summary  what limits, what helps
-  python3 {PROGRAM} --gpu h100-sxm --model llama-3.1-8b --dtype bf16 \\
-      --fused --seq 1K:128K:x2
-  python3 {PROGRAM} --config my.json > report.txt
+  python3 attn_bottleneck.py --ngpu 10     the figures of config.json, ten GPUs
+  python3 attn_bottleneck.py --fp16 --seq 2048 --gen False     a prompt of 2048
+  python3 attn_bottleneck.py --gpu h100-sxm --model llama-3.1-70b --ngpu 8 \\
+      --batch 16 --seq 32K                 what limits, what would help
+  python3 attn_bottleneck.py --gpu h100-sxm,b200-sxm --model llama-3.1-8b \\
+      --seq 1K:128K:x2                     many cases: a table
+  python3 attn_bottleneck.py --gpu h100-sxm --model llama-3.1-8b \\
+      --set GPU.bandwidth=3350:6700:x2     what if
 """
-
+LISTS = """\
+Flags of a case take lists (1,2,8), counts also ranges: 1024:8192:1024 in steps,
+1K:128K:x2 by a factor, ends included; K is 1024, M is 1024 K. `all` is every
+GPU or model of the catalogue, `config` the config's own. All combinations are
+shown, the last flag of a case varying fastest, --set's keys after them.
+"""
 BOOLEANS = {
     **dict.fromkeys(("true", "yes", "1", "on"), True),
     **dict.fromkeys(("false", "no", "0", "off"), False),
 }
+MAX_LISTED = 10**6  # values of a flag that are not one range in steps
 
 
-Axis = Sequence[Sequence[Any]]
-
-
-def counts_flag(text: str) -> Axis:
+def spread(text: str, read: Callable[[str], Any]) -> Sequence[Any]:
     """Lists, ranges in steps and ranges by a factor, the end included.
 
-    >>> counts_flag("1,2K"), counts_flag("1024:4096:1024"), counts_flag("1K:8K:x2")
-    ([(1,), (2048,)], [range(1024, 4097, 1024)], [[1024, 2048, 4096, 8192]])
+    >>> spread("1,2K", count_flag), spread("1K:8K:x2", count_flag), spread("1:2:.5", figure_flag)
+    ([1, 2048], [1024, 2048, 4096, 8192], [1.0, 1.5, 2.0])
     """
-    runs: list[Sequence[int]] = []
+    runs: list[Sequence[Any]] = []
     for part in text.split(","):
         low, *rest = part.split(":")
         if not rest:
-            runs.append((count_flag(low),))
+            runs.append([read(low)])
             continue
-        first, last, step = count_flag(low), count_flag(rest[0]), (rest[1:] or ["1"])[0]
-        if len(rest) > 2 or first > last or step == "x1":
-            raise InputError(f"{shown(part)} must be FIRST:LAST, :STEP or :xFACTOR may follow")
-        if step.startswith("x"):
-            factor, values = count_flag(step[1:]), [first]
-            while values[-1] * factor <= last:
-                values.append(values[-1] * factor)
-            runs.append(values)
-        else:
-            runs.append(range(first, last + 1, count_flag(step)))
-    return runs
+        first, last, step = read(low), read(rest[0]), (rest[1:] or ["1"])[0]
+        by_factor = step[:1] in ("x", "X")
+        amount = read(step[by_factor:])
+        if len(rest) > 2 or first > last or (by_factor and amount <= 1):
+            allowed = "FIRST:LAST, from small to large; :STEP or :xFACTOR may follow"
+            raise InputError(f"{quoted(part)} must be {allowed}")
+        if type(first) is int and not by_factor:
+            runs.append(range(first, last + 1, amount))
+            continue
+        values, slack = [first], 1 + 1e-12
+        while values[-1] < last * slack and len(values) <= MAX_LISTED:
+            values.append(values[-1] * amount if by_factor else first + len(values) * amount)
+        runs.append(values if values[-1] <= last * slack else values[:-1])
+    if len(runs) == 1 and isinstance(runs[0], range):
+        return runs[0]
+    if sum(map(len, runs)) > MAX_LISTED:
+        raise InputError(f"lists at most {MAX_LISTED} values, beside one range in steps")
+    return [value for run in runs for value in run]
 
 
-def texts_flag(text: str) -> Axis:
-    return [text.split(",")]
+def names_flag(known: Collection[str]) -> Callable[[str], Sequence[str]]:
+    return lambda text: [one_of(part, known) for part in text.split(",")]
 
 
-def boolean_flag(text: str) -> bool:
-    return BOOLEANS[one_of(text, BOOLEANS)]
+def booleans_flag(text: str) -> Sequence[bool]:
+    return [BOOLEANS[one_of(part, BOOLEANS)] for part in text.split(",")]
 
 
-def name_flag(known: Collection[str]) -> Callable[[str], str]:
-    return lambda text: one_of(text, known)
-
-
-def names_flag(known: Collection[str]) -> Callable[[str], Axis]:
-    return lambda text: [[one_of(part, known) for part in text.split(",")]]
+def counts_flag(text: str) -> Sequence[int]:
+    return spread(text, count_flag)
 
 
 class Flag(NamedTuple):
-    """A flag: what the help calls its value ("": it takes none), and how that is checked."""
+    """A flag: the value's name in the help, how that is read, and what is taken where it is not
+    said: by the config's own figures, and where a GPU or model is named (None: see `workload`).
+    """
 
-    metavar: str
-    default: Any
-    check: Callable[[str], Any]
+    group: str
+    metavar: str  # "": it takes none
+    read: Callable[[str], Any]
     help: str
+    default: Any = None
+    named: Any = None
 
 
+CASE, FIGURES, OUTPUT, MEASUREMENTS = "case", "figures", "output", "measurements"
 FLAGS = {
-    "gpu": Flag("NAME", [[None]], texts_flag, "a GPU of the catalogue, not the config's"),
-    "model": Flag("NAME", [[None]], texts_flag, "a model of the catalogue, or a published"
-                  " Hugging Face config.json or its folder"),
-    "ngpu": Flag("N", [[1]], counts_flag, "GPUs that share the work (default 1)"),
-    "seq": Flag("N", [[1024]], counts_flag, "keys attended to, the new ones included (1024)"),
-    "batch": Flag("N", [[1]], counts_flag, "sequences per step (default 1)"),
-    "gen": Flag("BOOL", True, boolean_flag, "generation of one token per sequence (default True);"
-                " False: prefill of the whole sequence. true/false, yes/no, 1/0, on/off"),
-    "query": Flag("N", [[None]], counts_flag, "new tokens per sequence: speculative decoding,"
-                  " chunked prefill (default 1, or all of --seq in prefill)"),
-    "dtype": Flag("TYPE", [["fp32"]], names_flag(COMPUTING), f"{', '.join(COMPUTING)} (fp32)"),
-    "fp16": Flag("", False, boolean_flag, "short for --dtype fp16"),
-    "kv_dtype": Flag("TYPE", [[None]], names_flag(PRECISIONS), "precision of the KV cache, one of"
-                     " these or int4 (as --dtype)"),
-    "weight_dtype": Flag("TYPE", [[None]], names_flag(PRECISIONS), "precision of the weights (as"
+    "gpu": Flag(CASE, "NAME", str, "a GPU of the catalogue, or config"),
+    "model": Flag(CASE, "NAME", str, "a model of the catalogue, config, or a published Hugging"
+                  " Face config.json or its folder"),
+    "ngpu": Flag(CASE, "N", counts_flag, "GPUs that share the work (default 1)", 1, 1),
+    "seq": Flag(CASE, "N", counts_flag, "keys attended to, the new ones included (1024)", 1024, 1024),
+    "batch": Flag(CASE, "N", counts_flag, "sequences per step (default 1)", 1, 1),
+    "gen": Flag(CASE, "BOOL", booleans_flag, "generation of one token per sequence (default True);"
+                " False: prefill of the whole sequence. true/false, yes/no, 1/0, on/off", True, True),
+    "query": Flag(CASE, "N", counts_flag, "new tokens per sequence: speculative decoding, chunked"
+                  " prefill (default 1, or all of --seq in prefill)"),
+    "dtype": Flag(CASE, "TYPE", names_flag(COMPUTING), f"{', '.join(COMPUTING)} (default fp32; bf16"
+                  " or fp16 where a GPU or model is named)", "fp32"),
+    "kv_dtype": Flag(CASE, "TYPE", names_flag(PRECISIONS), "precision of the KV cache, one of these"
+                     " or int4 (as --dtype)"),
+    "weight_dtype": Flag(CASE, "TYPE", names_flag(PRECISIONS), "precision of the weights (as"
                          " --dtype, or what a named model is published in, if narrower)"),
-    "fused": Flag("", False, boolean_flag, "one kernel that keeps the scores on chip and skips"
-                  " what is masked (FlashAttention)"),
-    "split": Flag("HOW", [["seq"]], names_flag(SPLITS), "what the GPUs share: seq, the keys"
-                  " (default); head, the heads; batch, the sequences"),
-    "link": Flag("LINK", [[None]], names_flag(LINKS), "pcie or nvlink (default: nvlink where a GPU"
-                 " or model is named and it joins the GPUs, else pcie)"),
-    "format": Flag("VIEW", None, name_flag(VIEWS), "report (default for one case); summary: what"
-                   " limits attention, and what would help; table (default for several), csv,"
-                   " json; svg: a roofline plot"),
-    "measured": Flag("FILE", None, str, "hold the model against the measured kernels of a CSV"
-                     " file, - for standard input"),
-    "fit": Flag("", False, boolean_flag, "with --measured: the constants that fit the file"),
-    "config": Flag("FILE", None, str, "GPU and model figures, - for standard input (default:"
+    "fused": Flag(CASE, "BOOL", booleans_flag, "one kernel that keeps the scores on chip and skips"
+                  " what is masked (FlashAttention); default where a GPU or model is named", False,
+                  True),
+    "split": Flag(CASE, "HOW", names_flag(SPLITS), "what the GPUs share: seq, the keys (default);"
+                  " head, the heads (where a GPU or model is named and they divide); batch, the"
+                  " sequences", "seq"),
+    "link": Flag(CASE, "LINK", names_flag(LINKS), "pcie (default) or nvlink, the scale-up link"
+                 " (where a GPU or model is named and it joins the GPUs)", "pcie"),
+    "fp16": Flag(CASE, "", str, "short for --dtype fp16"),
+    "config": Flag(FIGURES, "FILE", str, "GPU and model figures, - for standard input (default:"
                    " config.json beside the script, else the same values built in)"),
+    "set": Flag(FIGURES, "KEY=N", str, "another figure of the GPU or model, in the config's units:"
+                " --set GPU.bandwidth=3350:6700:x2; repeatable"),
+    "format": Flag(OUTPUT, "VIEW", lambda text: one_of(text, VIEWS), "report (default for the"
+                   " config's one case); summary (for a named one): what limits attention, and what"
+                   " would help; table (for several), csv, json; svg: a picture"),
+    "measured": Flag(MEASUREMENTS, "FILE", str, "hold the model against the measured kernels of a"
+                     " CSV file, - for standard input"),
+    "fit": Flag(MEASUREMENTS, "", str, "with --measured: the constants that fit the file"),
 }  # fmt: skip
-AXES = "gpu model ngpu seq batch query dtype kv_dtype weight_dtype split link".split()
-LISTS = """\
-Flags with N, NAME, TYPE, HOW or LINK take lists (1,2,8), counts also ranges:
-1024:8192:1024 in steps, 1K:128K:x2 by a factor, ends included. K is 1024, M is
-1024 K. `all` is every GPU or model of the catalogue. All combinations are
-shown, the last of the flags above varying fastest.
-"""
+AXES = [name for name, flag in FLAGS.items() if flag.group == CASE and name != "fp16"]
+
+
+def program() -> str:
+    """What the user called."""
+    return "attn-bottleneck" if os.path.basename(sys.argv[0]) == "attn-bottleneck" else PROGRAM
+
+
+def to_stderr(text: str) -> None:
+    """Text on standard error, or nothing where even that cannot be written."""
+    with contextlib.suppress(OSError, AttributeError):  # full disk; no standard error at all
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def diagnose(kind: str, message: str) -> None:
+    """One ASCII line, however long the message or what it quotes."""
+    line = message.encode("ascii", "backslashreplace").decode("ascii")
+    to_stderr(f"{program()}: {kind}: {line if len(line) <= 300 else line[:297] + '...'}\n")
 
 
 class Parser(argparse.ArgumentParser):
@@ -3222,164 +3233,339 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     result = Parser(
-        prog=PROGRAM,
-        usage=EXAMPLES,
+        prog=program(),
+        usage=EXAMPLES.format(program=program()),
         add_help=False,
         allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
     )
     result.color = False  # type: ignore[attr-defined,unused-ignore]  # Python 3.14 colours help
-    flags = result.add_argument_group("flags")
-    flags.add_argument("-h", "--help", action="store_true", help="show this help and exit")
+    groups = {
+        name: result.add_argument_group(name) for name in (CASE, FIGURES, OUTPUT, MEASUREMENTS)
+    }
     for name, flag in FLAGS.items():
         takes: dict[str, Any] = {"metavar": flag.metavar}
         if flag.metavar == "BOOL":
             takes.update(nargs="?", const="True")
         elif not flag.metavar:
-            takes = {"action": "store_const", "const": "True"}
-        flags.add_argument(f"--{dashed(name)}", help=flag.help, **takes)
+            takes = {"action": "store_const", "const": ""}
+        elif name == "set":
+            takes["action"] = "append"
+        groups[flag.group].add_argument(f"--{dashed(name)}", help=flag.help, **takes)
     for what in ("gpus", "models"):
-        flags.add_argument(
-            f"--list-{what}", action="store_true", help=f"show the catalogue's {what}"
-        )
-    flags.add_argument("--version", action="store_true", help="show the version and exit")
+        text = f"show the catalogue's {what}"
+        groups[FIGURES].add_argument(f"--list-{what}", action="store_true", help=text)
+    for flags, text in (
+        (["-h", "--help"], "show this help and exit"),
+        (["--version"], "show the version and exit"),
+    ):
+        groups[OUTPUT].add_argument(*flags, action="store_true", help=text)
     return result
 
 
 def split_flags(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line as text by flag; InputError for an argument that is none."""
-    found, unknown = parser().parse_known_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if "--" in words:  # argparse before 3.13 takes it for a value, as an empty list
+        raise InputError('unknown argument "--"; see --help')
+    found, unknown = parser().parse_known_args(words)
     if unknown and not found.help:
         name = unknown[0].split("=")[0]
+        key = name.lstrip("-").replace("-", "_")
         hint = did_you_mean(name, [f"--{dashed(flag)}" for flag in vars(found)])
-        raise InputError(f"unknown argument {shown(unknown[0])}{hint}; see --help")
+        for section, keys in CONFIG_KEYS.items():
+            if key in keys:
+                hint = f" (say --set {section}.{key}=)"
+        if key in COMPUTING:
+            hint = f" (say --dtype {key})"
+        raise InputError(f"unknown argument {quoted(unknown[0])}{hint}; see --help")
     return found
 
 
-def check_flags(found: argparse.Namespace) -> tuple[dict[str, Any], frozenset[str]]:
-    """The value of every flag, given or default, and the names of those given."""
-    values, given = {}, set()
+def check_flags(found: argparse.Namespace) -> dict[str, Any]:
+    """The values of the flags that were given."""
+    values = {}
     for name, flag in FLAGS.items():
         text = getattr(found, name)
-        try:
-            values[name] = flag.default if text is None else flag.check(text)
-        except InputError as error:
-            raise InputError(f"--{dashed(name)} {error}") from None
         if text is not None:
-            given.add(name)
-    if values.pop("fp16"):
-        if "dtype" in given and values["dtype"] != [["fp16"]]:
-            raise InputError(f"--fp16 and --dtype {found.dtype} contradict each other")
-        values["dtype"] = [["fp16"]]
-        given.add("dtype")
-    return values, frozenset(given)
+            try:
+                values[name] = text if name == "set" else flag.read(text)
+            except InputError as error:
+                raise InputError(f"--{dashed(name)} {error}") from None
+    if "fp16" in values and values.setdefault("dtype", ["fp16"]) != ["fp16"]:
+        raise InputError(f"--fp16 and --dtype {found.dtype} contradict each other")
+    for name in ("config", "measured"):
+        if values.get(name) == "":
+            raise InputError(f"--{name} must name a file, or - for standard input")
+    if "fit" in values and "measured" not in values:
+        raise InputError("--fit needs --measured FILE")
+    return values
 
 
-def subjects(flags: Mapping[str, Any]) -> tuple[list[GPU], list[Model]]:
+def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """The values of every key that --set names."""
+    found: dict[str, Sequence[Any]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        section, _, key = name.partition(".")
+        keys = CONFIG_KEYS.get(section, {})
+        known = [
+            f"{s}.{k}" for s, ks in CONFIG_KEYS.items() for k in ks if ks[k].check != check_text
+        ]
+        if name not in known:
+            hint = did_you_mean(name, known) or " (a number of the config, such as GPU.bandwidth)"
+            raise InputError(f"--set {quoted(name)} is not a key that takes a number{hint}")
+        if not equals or not values:
+            raise InputError(f"--set {name} needs a value: --set {name}=VALUE")
+        if name in found:
+            raise InputError(f"--set {name} is given twice")
+        try:
+            found[name] = spread(values, count_flag if keys[key].counts else figure_flag)
+            for value in (found[name][0], found[name][-1]):
+                keys[key].check(value)
+        except InputError as error:
+            raise InputError(f"--set {name} {error}") from None
+    return found
+
+
+class Subject(NamedTuple):
+    """A GPU or a model that is asked for, and how it is made with other figures."""
+
+    base: Any
+    changed: Callable[[Mapping[str, Any]], Any]  # by the config's keys and in its units
+
+
+def subjects(flags: Mapping[str, Any]) -> tuple[list[Subject], list[Subject]]:
     """The GPUs and the models, each by name or from the config; measured kernels need no model."""
 
-    def named(flag: str, table: str, find: Callable[[str], Subject]) -> list[Subject]:
-        names = flags[flag][0]
-        return [find(name) for name in (all_names(table) if "all" in names else names) if name]
+    @functools.cache
+    def config() -> tuple[Mapping[str, Any], str]:
+        return read_config(flags.get("config"))
 
-    if "" in (*flags["gpu"][0], *flags["model"][0]):
-        raise InputError("--gpu and --model take names, not nothing")
-    gpus, models = named("gpu", GPUS, find_gpu), named("model", MODELS, find_model)
-    need_model = not models and flags["measured"] is None
-    if gpus and not need_model:
-        return gpus, models
-    config, source = read_config(flags["config"])
-    try:
-        gpus = gpus or [read_gpu(config.get("GPU", {}), source)]
-        return gpus, [read_model(config.get("Model", {}), source)] if need_model else models
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from None
+    def named(
+        flag: str, table: str, find: Callable[..., Any], read: Callable[..., Any]
+    ) -> list[Subject]:
+        def own(changes: Mapping[str, Any]) -> Any:
+            sections, source = config()
+            section = sections.get(flag.capitalize() if flag == "model" else "GPU", {})
+            try:
+                return read(
+                    {**section, **changes} if isinstance(section, dict) else section, source
+                )
+            except InputError as error:
+                raise InputError(f"{source}: {error}") from None
 
+        found = []
+        for name in flags.get(flag, "config").split(","):
+            if not name:
+                raise InputError(f"--{flag} takes names, not nothing")
+            for each in catalogue(table) if name == "all" else [name]:
+                make = own if each == "config" else functools.partial(find, each)
+                found.append(Subject(make({}), make))
+        return found
 
-def all_names(table: str) -> Iterator[str]:
-    return (line.split()[0] for line in table.splitlines()[1:])
-
-
-def asked(flags: Mapping[str, Any], given: frozenset[str]) -> Sweep:
-    gpus, models = subjects(flags)
-    axes = {name: flags[name] for name in AXES}
-    axes.update(gpu=[gpus], model=[models])
-    return Sweep(axes, flags["gen"], flags["fused"], given)
-
-
-def grid(axes: Sequence[Axis]) -> Iterator[tuple[Any, ...]]:
-    """Every combination, the last axis fastest, none of them kept."""
-    if not axes:
-        yield ()
-        return
-    for head in grid(axes[:-1]):
-        for run in axes[-1]:
-            for value in run:
-                yield (*head, value)
+    gpus = named("gpu", GPUS, find_gpu, read_gpu)
+    return gpus, [] if "measured" in flags else named("model", MODELS, find_model, read_model)
 
 
-def workload(gpu: GPU, model: Model, sweep: Sweep, asked: Mapping[str, Any]) -> Workload:
-    """A case of a sweep, with what was not said."""
-    ngpu, seq, dtype, weights = asked["ngpu"], asked["seq"], asked["dtype"], model.weight_dtype
-    query = asked["query"] or (1 if sweep.gen else seq)
-    narrow = weights if weights and bits(weights) < bits(dtype) else dtype
+def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
+    """A case of a sweep, with what was not said: what serving engines do."""
+    ngpu, seq, narrow = asked["ngpu"], asked["seq"], model.weight_dtype
+    dtype = asked["dtype"] or (
+        "fp16" if "bf16" not in gpu.peaks and "fp16" in gpu.peaks else "bf16"
+    )
+    query = asked["query"] or (1 if asked["gen"] else seq)
+    as_published = narrow if narrow and bits(narrow) < bits(dtype) else dtype
     return Workload(
         ngpu=ngpu,
         seq=seq,
         batch=asked["batch"],
         query=query,
-        phase=phase_of(query, seq, sweep.gen),
+        phase=phase_of(query, seq, asked["gen"]),
         dtype=dtype,
         kv_dtype=asked["kv_dtype"] or dtype,
-        weight_dtype=asked["weight_dtype"] or narrow,
-        fused=sweep.fused,
-        split=asked["split"],
-        link=asked["link"]
-        or (joining_link(gpu, ngpu) if {"gpu", "model"} & sweep.given else "pcie"),
+        weight_dtype=asked["weight_dtype"] or as_published,
+        fused=asked["fused"],
+        split=asked["split"] or ("head" if heads_divide(model, ngpu) else "seq"),
+        link=asked["link"] or joining_link(gpu, ngpu),
     )
 
 
-def analysed(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcome of every combination."""
-    for values in grid(list(sweep.axes.values())):
-        asked = dict(zip(sweep.axes, values))
-        gpu, model = asked["gpu"], asked["model"]
-        work = workload(gpu, model, sweep, asked)
-        try:
-            yield analyse(gpu, model, work)
-        except InputError as error:
-            yield Refusal(gpu, model, work, str(error))
+def without_constants(gpus: Iterable[GPU], ngpu: int, link: str | None) -> list[str]:
+    """The names of GPUs that have no estimate over so many."""
+    return [gpu.name for gpu in gpus if not gpu.has_estimate(ngpu, link or joining_link(gpu, ngpu))]
 
 
-def watched(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcomes, with what people must know of them on standard error: progress if that is a
-    terminal, how many do not fit, and an InputError if there is none that can be.
+def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """What the cases have in common, as a heading: of what was not said, all that is taken."""
+    gpus, models = ([subject.base for subject in axes[name]] for name in ("gpu", "model"))
+    counts = [*axes["ngpu"][:99], axes["ngpu"][-1]]
+    first = {name: values[0] for name, values in axes.items()}
+    works = [
+        workload(gpu, model, {**first, "ngpu": ngpu, "dtype": dtype})
+        for gpu, model in [*((gpu, models[0]) for gpu in gpus), *((gpus[0], m) for m in models)]
+        for ngpu in counts
+        for dtype in axes["dtype"]
+    ]
+    found = {}
+    if first["query"] is None and len(axes["gen"]) == 1:
+        found["phase"] = "decode" if first["gen"] else "prefill"
+    for name in ("gpu", "model"):
+        if len(axes[name]) == 1:
+            found[name] = f"{name} {first[name].base.name or 'config'}"
+    shared = ("split", "link") if max(counts) > 1 else ()
+    for name in (*"ngpu seq batch query dtype kv_dtype weight_dtype".split(), *shared):
+        if len(axes[name]) == 1 and (name != "query" or first["query"]):
+            taken = [first[name]]
+            if first[name] is None:
+                taken = list(dict.fromkeys(getattr(work, name) for work in works))
+            found[name] = f"{dashed(name)} {'/'.join(map(str, taken))}"
+    if len(axes["fused"]) == 1:
+        found["fused"] = "fused" if first["fused"] else "unfused"
+    for name in axes:
+        if "." in name and len(axes[name]) == 1:
+            found[name] = f"{name} {first[name]:.12g}"
+    lacking = [
+        name for n in counts[:1] + counts[-1:] for name in without_constants(gpus, n, first["link"])
+    ]
+    found["basis"] = f"bounds: {lacking[0]} has no constants" if lacking else "estimates"
+    return found
+
+
+def read_sweep(flags: Mapping[str, Any]) -> Sweep:
+    gpus, models = subjects(flags)
+    named = "gpu" in flags or "model" in flags
+    axes = {
+        name: flags.get(name) or [FLAGS[name].named if named else FLAGS[name].default]
+        for name in AXES
+    }
+    axes.update({"gpu": gpus, "model": models, **set_figures(flags.get("set", []))})
+    return Sweep(axes, frozenset(flags), common_text(axes))
+
+
+def grid(axes: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """Every combination, the last axis fastest, none of them kept."""
+    if not axes:
+        yield ()
+        return
+    for head in grid(axes[:-1]):
+        for value in axes[-1]:
+            yield (*head, value)
+
+
+def run(sweep: Sweep) -> Iterator[Outcome]:
+    """The outcome of every combination. Where several GPUs stand together and one has no
+    constants, all are bounds: like is compared with like.
     """
-    total, refusal, done, misfits = sweep.total, None, 0, 0
-    show = total >= PROGRESS_STEP and sys.stderr is not None and sys.stderr.isatty()
-    for number, outcome in enumerate(analysed(sweep)):
-        if show and number % PROGRESS_STEP == 0:
-            tell(f"\r{number:,} of {total:,} cases")
-        if isinstance(outcome, Refusal):
-            refusal = refusal or outcome
-            if total == 1:
-                break
-        else:
-            done += 1
-            if not outcome.memory.fits:
-                misfits += 1
-                if total == 1:
-                    complain("warning", misfit(outcome))
-        yield outcome
-    if show:
-        tell(f"\r{'':60}\r")
-    if not done and refusal:
-        raise InputError(refusal.reason)
-    if misfits and total > 1:
-        complain("warning", f"{misfits:,} of {total:,} cases do not fit into memory")
+    keys = [name for name in sweep.axes if "." in name]
+
+    @functools.lru_cache(maxsize=1024)
+    def made(kind: str, number: int, figures: tuple[Any, ...]) -> Any:
+        section = {"gpu": "GPU.", "model": "Model."}[kind]
+        changes = {k[len(section) :]: v for k, v in zip(keys, figures) if k.startswith(section)}
+        return sweep.axes[kind][number].changed(changes)
+
+    @functools.lru_cache(maxsize=1024)
+    def bound_only(ngpu: int, link: str | None, figures: tuple[Any, ...]) -> bool:
+        several = range(len(sweep.axes["gpu"]))
+        gpus = [made("gpu", n, figures) for n in several] if len(several) > 1 else []
+        return bool(without_constants(gpus, ngpu, link))
+
+    numbered = {
+        **sweep.axes,
+        "gpu": range(len(sweep.axes["gpu"])),
+        "model": range(len(sweep.axes["model"])),
+    }
+    for values in grid(list(numbered.values())):
+        asked = dict(zip(sweep.axes, values))
+        gpu, model = (sweep.axes[kind][asked[kind]].base for kind in ("gpu", "model"))
+        figures = tuple([asked[key] for key in keys])
+        changed = dict(zip(keys, figures))
+        try:
+            if keys:
+                gpu, model = (made(kind, asked[kind], figures) for kind in ("gpu", "model"))
+            bound = bound_only(asked["ngpu"], asked["link"], figures)
+            case = analyse(gpu, model, workload(gpu, model, asked), bound)
+            yield case._replace(changed=changed) if keys else case
+        except InputError as error:
+            yield Refusal(gpu, model, workload(gpu, model, asked), str(error), changed)
 
 
 PROGRESS_STEP = 10_000
+
+
+def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
+    """The outcomes, with what people must know of them on standard error: what figures leave out,
+    and how many do not fit; an InputError if there is none that can be.
+    """
+    refusals: list[str] = []
+    done = misfits = 0
+    for outcome in with_progress(sweep):
+        if isinstance(outcome, Refusal):
+            refusals = refusals or [outcome.reason]
+            if sweep.total == 1:
+                break
+        else:
+            notes = [] if done else [model.base.note for model in sweep.axes["model"]]
+            done += 1
+            if not outcome.memory.fits:
+                misfits += 1
+                notes += [misfit(outcome)] if sweep.total == 1 else []
+            for note in filter(None, notes):
+                diagnose("warning", note)
+        yield outcome
+    if refusals and not done:
+        raise InputError(refusals[0])
+    if misfits and sweep.total > 1:
+        diagnose("warning", f"{misfits} of {sweep.total} cases do not fit into memory")
+
+
+def with_progress(sweep: Sweep) -> Iterator[Outcome]:
+    """The outcomes, with their number on standard error if that is a terminal."""
+    shown = sweep.total >= PROGRESS_STEP and sys.stderr is not None and sys.stderr.isatty()
+    try:
+        for number, outcome in enumerate(run(sweep)):
+            if shown and number % PROGRESS_STEP == 0:
+                to_stderr(f"\r{number} of {sweep.total} cases")
+            yield outcome
+    finally:
+        if shown:
+            to_stderr(f"\r{'':60}\r")
+
+
+def measure(flags: Mapping[str, Any]) -> Iterator[str]:
+    """The report of --measured; InputError for a flag that has no meaning beside it."""
+    stray = flags.keys() - {"measured", "fit", "gpu", "link", "config", "format", "set"}
+    if stray:
+        raise InputError(f"--{dashed(min(stray))} has no meaning beside --measured")
+    if "format" in flags and (flags["format"] != "json" or "fit" not in flags):
+        raise InputError("--format has no meaning beside --measured, but for json with --fit")
+    figures = set_figures(flags.get("set", []))
+    for name, values in {"link": flags.get("link", [None]), **figures}.items():
+        if name.startswith("Model."):
+            raise InputError(f"--set {name} has no meaning beside --measured")
+        if len(values) > 1:
+            raise InputError(f"--{name} takes one value beside --measured")
+    changes = {name[len("GPU.") :]: values[0] for name, values in figures.items()}
+    named: list[GPU] = [subject.changed(changes) for subject in subjects(flags)[0]]
+    gpus = {gpu.name: gpu for gpu in named}
+
+    @functools.cache
+    def gpu_for(name: str) -> GPU | None:
+        if not name or name in gpus:
+            return gpus[name or named[0].name]
+        found = find_gpu(name, changes)
+        return gpus.get(found.name) if "gpu" in flags else found
+
+    rows: dict[str, list[Measured]] = {}
+    for row in read_measured(flags["measured"], gpu_for, flags.get("link", [None])[0]):
+        rows.setdefault(row.gpu.name, []).append(row)
+    results = [held_against(name, each, "fit" in flags) for name, each in rows.items()]
+    for text, section, warning in results:  # nothing before the last has been fitted
+        if warning:
+            diagnose("warning", warning)
+        yield text if "format" not in flags else ""
+        yield json.dumps(section, indent=4) + "\n" if section else ""
 
 
 def answer(argv: Sequence[str] | None) -> Iterator[str]:
@@ -3387,65 +3573,39 @@ def answer(argv: Sequence[str] | None) -> Iterator[str]:
     found = split_flags(argv)
     if found.help:
         yield parser().format_help() + "\n" + LISTS
-        return
-    if found.version:
-        yield f"{PROGRAM} {__version__}\n"
-        return
-    if found.list_gpus or found.list_models:
+    elif found.version:
+        yield f"{program()} {__version__}\n"
+    elif found.list_gpus or found.list_models:
         yield (GPU_UNITS + GPUS) * found.list_gpus + (MODEL_UNITS + MODELS) * found.list_models
-        return
-    flags, given = check_flags(found)
-    if flags["measured"] is not None:
-        stray = given - {"measured", "fit", "gpu", "link", "config", "format"}
-        if stray:
-            raise InputError(f"--{dashed(min(stray))} has no meaning beside --measured")
-        if "format" in given and (flags["format"] != "json" or not flags["fit"]):
-            raise InputError("--format has no meaning beside --measured, but for json with --fit")
-        if len(flags["link"][0]) > 1:
-            raise InputError("--link takes one value beside --measured")
-        yield from held_against(
-            subjects(flags)[0], flags, given, functools.partial(complain, "warning")
-        )
-        return
-    if flags["fit"]:
-        raise InputError("--fit needs --measured FILE")
-    sweep = asked(flags, given)
-    for model in sweep.axes["model"][0]:
-        if model.note:
-            complain("warning", model.note)
-    view = flags["format"] or ("report" if sweep.total == 1 else "table")
-    yield from VIEWS[view](sweep, watched(sweep))
-
-
-def tell(text: str) -> None:
-    """Text on standard error, or nothing where even that cannot be written."""
-    with contextlib.suppress(OSError, AttributeError):  # full disk; no standard error at all
-        sys.stderr.write(text)
-        sys.stderr.flush()
-
-
-def complain(kind: str, message: str) -> None:
-    tell(f"{PROGRAM}: {kind}: {message}\n")
+    else:
+        flags = check_flags(found)
+        if "measured" in flags:
+            yield from measure(flags)
+        else:
+            sweep = read_sweep(flags)
+            one = "summary" if "gpu" in flags or "model" in flags else "report"
+            view = flags.get("format") or (one if sweep.total == 1 else "table")
+            yield from VIEWS[view](sweep, with_warnings(sweep))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the answer to a command line (default: sys.argv's) and return the exit code."""
     if sys.stdout is None:  # the shell's `>&-`
-        complain("error", "standard output is closed")
+        diagnose("error", "standard output is closed")
         return 1
     try:
         for text in answer(argv):
             sys.stdout.write(text)
         sys.stdout.flush()
     except InputError as error:
-        complain("error", str(error))
+        diagnose("error", str(error))
         return 2
     except KeyboardInterrupt:
         code = 130  # as a shell counts what the keyboard stopped
     except BrokenPipeError:
         code = 0
     except OSError as error:
-        complain("error", f"standard output cannot be written: {error.strerror}")
+        diagnose("error", f"standard output cannot be written: {error.strerror}")
         code = 1
     else:
         return 0

@@ -54,29 +54,76 @@ class Flags(ScriptTest):
         text = self.answer("-h")
         self.assertEqual(text, self.answer("--help"))
         self.assertEqual(text, self.answer("--ngpu", "2", "--help", "--bogus"))
-        examples, flags = text.split("flags:")
+        examples, flags = text.split("\ncase:")
         self.assertIn("python3 attn_bottleneck.py --ngpu 10", examples)
-        for flag in ("-h, --help", "--ngpu N", "--gen [BOOL]", "--fp16", "--seq N", "--batch N"):
-            self.assertIn(f"\n  {flag} ", flags)
-        for flag in ("--dtype TYPE", "--config FILE", "--version"):
-            self.assertIn(f"\n  {flag} ", flags)
+        groups = {"": "", "figures": "", "output": "", "measurements": ""}
+        for flag, group in (
+            *((flag, "") for flag in ("--gpu NAME", "--ngpu N", "--gen [BOOL]", "--fused [BOOL]")),
+            *((flag, "figures") for flag in ("--config FILE", "--set KEY=N", "--list-gpus")),
+            *((flag, "output") for flag in ("--format VIEW", "--version", "-h, --help")),
+            *((flag, "measurements") for flag in ("--measured FILE", "--fit")),
+        ):
+            with self.subTest(flag):
+                self.assertIn(group, groups)
+                after = flags.split(f"\n{group}:")[-1] if group else flags
+                own = after.split("\n\n")[0]
+                self.assertIn(f"\n  {flag} ", own)
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
         with mock.patch.dict(os.environ, COLUMNS="40", FORCE_COLOR="1"):
             self.assertEqual(self.answer("-h"), text)
 
     def test_examples_of_the_help_run(self) -> None:
-        text = self.answer("-h").split("flags:")[0].replace("\\\n", " ")
+        text = self.answer("-h").split("\ncase:")[0].replace("\\\n", " ")
         lines = [line.strip() for line in text.splitlines()]
         commands = [
-            re.split("   *[^- ]|>", line)[0].split()[2:]
+            re.split("     +[^- ]|   +the", line.split("python3 ")[1])[0].split()[1:]
             for line in lines
             if line.startswith("python3 ")
         ]
         self.assertGreater(len(commands), 3)
         for command in commands:
             with self.subTest(command):
-                known = [part.replace("my.json", self.config()) for part in command]
-                self.answer(*known)
+                self.assertEqual(run(*command).code, 0)
+
+    def test_what_people_type_instead(self) -> None:
+        for flags, expected in (
+            ("--fp8", "(say --dtype fp8)"),
+            ("--bf16", "(say --dtype bf16)"),
+            ("--bandwidth 5000", "(say --set GPU.bandwidth=)"),
+            ("--n-kv-head=8", "(say --set Model.n_kv_head=)"),
+            (
+                "--gpu a100 --link nvlink --ngpu 2",
+                "A100 has no figure for it (it has pcie); A100-80GB-PCIe has one",
+            ),
+            (
+                "--model meta-llama/Llama-3.1-8B",
+                "No such file or directory; its config.json is at huggingface.co/meta-llama/Llama-3",
+            ),
+            ("--seq --", 'unknown argument "--"'),
+            ("--config=", "--config must name a file"),
+            ("--measured=", "--measured must name a file"),
+            ("--seq 128K:1K:x2", '"128K:1K:x2" must be FIRST:LAST, from small to large'),
+            ("--seq 131,072", 'begins with 0: "072"; a comma makes a list, 131072 is one count'),
+            ("--seq " + "x" * 120_000, "--seq must be a whole number"),
+            ("--" + "x" * 120_000, "unknown argument"),
+            ("--gpu " + "\u00e9" * 9, '--gpu "\\u00e9'),
+            ("--model \u00e9.json", "error: \\xe9.json: cannot be read"),
+            ("--\u00e9", "unknown argument"),
+        ):
+            with self.subTest(flags[:60]):
+                error = self.refusal(*flags.split())
+                self.assertIn(expected, error)
+                self.assertLess(len(error), 340)
+        self.assertEqual(self.answer("--seq", "1K:4K:X2"), self.answer("--seq", "1K:4K:x2"))
+        self.assertEqual(len(self.answer("--seq", "1,128").splitlines()), 6)
+
+    def test_flags_that_take_lists_of_booleans(self) -> None:
+        out = self.answer("--fused", "true,False", "--gen", "on,off", "--format", "csv")
+        rows = [row.split(",") for row in out.splitlines()]
+        found = [(row[rows[0].index("phase")], row[rows[0].index("fused")]) for row in rows[1:]]
+        expected = [(p, f) for p in ("decode", "prefill") for f in ("true", "false")]
+        self.assertEqual(found, expected)
+        self.assertEqual(self.answer("--fused"), self.answer("--fused", "True"))
 
     def test_version(self) -> None:
         expected = f"attn_bottleneck.py {attn_bottleneck.__version__}\n"
@@ -122,10 +169,16 @@ class Config(ScriptTest):
 
     def test_missing_keys(self) -> None:
         for section, keys in attn_bottleneck.DEFAULT_CONFIG.items():
-            for key in keys:
+            for key in set(keys) - {"fp16", "fp32"}:
                 with self.subTest(key):
                     error = self.refusal("--config", self.config(drop=f"{section}.{key}"))
                     self.assertIn(f"config.json: {section}.{key} is missing", error)
+        # One precision is enough: TPUs and Gaudis have neither FP16 nor FP32.
+        for key, dtype in (("fp16", "fp32"), ("fp32", "fp16")):
+            self.answer("--config", self.config(drop=f"GPU.{key}"), "--dtype", dtype)
+        none = {"GPU": {"model": "X", "memory": 1, "bandwidth": 1, "pcie": 1}}
+        error = self.refusal("--config", self.written(json.dumps(none)))
+        self.assertIn("config.json: GPU needs a peak: one of fp32, tf32, fp16, bf16, fp8", error)
         error = self.refusal("--config", self.written("{}"))
         self.assertIn("GPU.model is missing", error)
 
@@ -173,7 +226,6 @@ class Config(ScriptTest):
             (str(self.folder / "none.json"), "none.json: cannot be read: No such file"),
             (str(link), "link.json: cannot be read: No such file"),
             (str(self.folder / "new\nline\u00e9"), "new\\nline\\xe9: cannot be read"),
-            ("", "cannot be read: No such file"),
             ("a\0b", "a\\x00b: embedded null byte"),
         ):
             with self.subTest(path):

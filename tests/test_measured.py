@@ -153,12 +153,12 @@ class Quoted(ScriptTest):
     def test_summary_of_a_small_step_says_overhead(self) -> None:
         flags = "--gpu h100-sxm --model llama-3.1-8b --dtype bf16 --fused --seq 512"
         lines = self.answer(*flags.split(), "--format", "summary").splitlines()
-        self.assertRegex(lines[3], r"^overhead limits attention: ")
+        self.assertIn("overhead limits attention: ", "\n".join(lines))
         # 32 launches of 12 us, and 32 x 32 heads over 64 rows: half a full tile in 132 of 3.8 us.
         overhead = 32 * (12 + 3.8 * 0.5 / 132)
-        self.assertIn(f"overhead  {'#' * 32} {overhead:6.3g} us  <- limits", lines[6])
+        self.assertIn(f"  overhead  {'#' * 32} {overhead:6.3g} us  <- limits", lines)
         bounds = self.answer("--gpu", "mi300x", "--fp16", "--format", "summary")
-        self.assertIn("  no estimate: no constants of measured kernels for this GPU", bounds)
+        self.assertIn("\nbounds     no implementation is faster; no constants for", bounds)
 
     def test_all_reduces(self) -> None:
         for row in csv.DictReader(io.StringIO(ALL_REDUCE)):
@@ -421,8 +421,8 @@ class Fit(ScriptTest):
         self.true = {**self.true, "exponentials": 1e9, "tile_us": 0}
         text = synthetic(random.Random(7), [128], self.seconds)
         section = self.fitted(text, "--gpu", "h100-sxm")[1]
-        self.assertEqual((section["exponentials"], section["tile_us"]), (1000, 0))
-        self.assertAlmostEqual(section["item_us"], 2.25, delta=0.05)
+        self.assertEqual(section["exponentials"], 1000)
+        self.assertLess(section["tile_us"], 0.05)
 
     def test_finds_what_latent_decode_reads_with(self) -> None:
         """Beside grouped rows, whose constants it leaves as they are."""

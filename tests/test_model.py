@@ -29,12 +29,40 @@ NO_OVERHEAD = {
     **H100,
     "multiprocessors": 132,
     "launch_us": 1e-9,
-    "wave_us": 1e-9,
+    "item_us": 1e-9,
+    "tile_us": 0,
     "exponentials": 1e9,
     "compute_efficiency": 1,
     "bandwidth_efficiency": 1,
+    "latent_bandwidth_efficiency": 1,
     "link_latency_us": 1e-9,
+    "link_hop_us": 1e-9,
+    "link_two_shot_us": 1e-9,
+    "link_library_us": 1e-9,
     "link_efficiency": 1,
+    "pcie_latency_us": 1e-9,
+    "pcie_hop_us": 1e-9,
+    "pcie_efficiency": 1,
+}
+# ... and slow ones, for every term to count.
+SLOW = {
+    **H100,
+    "multiprocessors": 5,
+    "launch_us": 3,
+    "item_us": 20,
+    "tile_us": 1.5,
+    "exponentials": 1,
+    "compute_efficiency": 0.5,
+    "bandwidth_efficiency": 0.8,
+    "latent_bandwidth_efficiency": 0.6,
+    "link_latency_us": 7,
+    "link_hop_us": 0.5,
+    "link_two_shot_us": 9,
+    "link_library_us": 40,
+    "link_efficiency": 0.25,
+    "pcie_latency_us": 5,
+    "pcie_hop_us": 2,
+    "pcie_efficiency": 0.5,
 }
 # Geometries from the models' own papers and config files (Llama 2: arXiv:2307.09288, Llama 3:
 # arXiv:2407.21783, GPT-3: arXiv:2005.14165 table 2.1, DeepSeek-V3: arXiv:2412.19437 section 4.2).
@@ -374,7 +402,7 @@ class Published(ScriptTest):
         flash_mla = {
             **NO_OVERHEAD,
             "compute_efficiency": 660 / 989.5,
-            "bandwidth_efficiency": 3000 / 3350,
+            "latent_bandwidth_efficiency": 3000 / 3350,
         }
         slow_start = {**NO_OVERHEAD, "launch_us": 5}
         for gpu, model, flags, expected in (
@@ -430,73 +458,100 @@ class Published(ScriptTest):
         self.assertEqual(len(unfused), 4)
 
     def test_constants_make_the_estimate(self) -> None:
-        gpu = {
-            **H100,
-            "launch_us": 3,
-            "compute_efficiency": 0.5,
-            "bandwidth_efficiency": 0.8,
-            "link_latency_us": 7,
-            "link_efficiency": 0.25,
-            "wave_us": 2,
-            "multiprocessors": 5,
-            "exponentials": 1,
-        }
         flags = f"{FUSED} {HEADS} --ngpu 4 --batch 4 --seq 4097"
-        layer = self.quantity(LLAMA_70B, flags, "layers.0", gpu)
+        layer = self.quantity(LLAMA_70B, flags, "layers.0", SLOW)
         # Per GPU: 16 heads, 2 K/V heads; 4 x 16 x (4097 x 255 + 128 x 8193) FLOPs, but the
-        # 4 x 16 x 4097 exponentials take longer at 5 x 1e9/s; 4 x 2 work items are two waves of 5.
+        # 4 x 16 x 4097 exponentials take longer at 5 x 1e9/s.
         self.assertLess(4 * 16 * (4097 * 255 + 128 * 8193) / (989.5e12 * 0.5), 4 * 16 * 4097 / 5e9)
         compute = 4 * 16 * 4097 / 5e9
         memory = (4 * 2 * 2 * 128 * 4096 * 2 + 4 * 2 * 16 * 128 * 2) / (3350e9 * 0.8)
-        sync = 2 * 3 / 4 * 4 * 8192 * 2 / (450e9 * 0.25) + 7e-6
-        overhead = 3e-6 + 2 * 2e-6
+        # 65,536 bytes to three others, in one shot, for less than 9 us and 6/4 of them.
+        sync = 7e-6 + 2 * 0.5e-6 + 3 * 4 * 8192 * 2 / (450e9 * 0.25)
+        # 8 tiles of which 5 run at once, 3/5 of one behind reading; 4 x 16 rows fill one of 64.
+        overhead = 3e-6 + 1.5e-6 * 1 / 5
+        self.assertLess(20e-6 * 0.6, compute + memory)
         self.close(layer["compute_s"], compute)
         self.close(layer["memory_s"], memory)
         self.close(layer["sync_s"], sync)
         self.close(layer["overhead_s"], overhead)
         self.close(layer["total_s"], compute + memory + sync + overhead)
         self.assertLess(layer["bound_s"], layer["total_s"])
-        # Unfused: three kernels, each of a launch and (8 items over 5) two waves.
-        unfused = self.quantity(LLAMA_70B, "--dtype bf16", LAYER + "overhead_s", gpu)
-        self.close(unfused, 3 * 7e-6)
-        # Absorbed latent attention computes while it reads.
-        layer = self.quantity(DEEPSEEK, f"{FUSED} --seq 9999", "layers.0", gpu)
+        # With more of them than reading hides: 2 x 256 tiles of 16 keys on 5.
+        many = f"{FUSED} {HEADS} --ngpu 4 --batch 256 --seq 2"
+        layer = self.quantity(LLAMA_70B, many, "layers.0", SLOW)
+        hidden = layer["compute_s"] + layer["memory_s"]
+        items = 20e-6 * (512 / 5 - 1) - hidden
+        self.close(layer["overhead_s"], 3e-6 + items + 1.5e-6 * 256 * 16 / 64 / 5)
+        # Unfused: three kernels, each of a launch; 64 heads in 8 tiles, one if they were full.
+        unfused = self.quantity(LLAMA_70B, "--dtype bf16 --seq 999999", LAYER + "overhead_s", SLOW)
+        self.close(unfused, 3 * (3e-6 + 1.5e-6 / 5))
+        # Absorbed latent attention computes while it reads, at a rate of its own.
+        layer = self.quantity(DEEPSEEK, f"{FUSED} --seq 9999", "layers.0", SLOW)
+        self.close(layer["memory_s"], (576 * 9998 + 128 * 1088) * 2 / (3350e9 * 0.6))
         slower = max(layer["compute_s"], layer["memory_s"])
         self.close(layer["total_s"], slower + layer["overhead_s"])
 
+    def test_the_longest_tile_and_full_ones(self) -> None:
+        def tail(layer: Any, rows: int, pairs: float, longest: int) -> float:
+            """Of the last 128 rows on one of 5 multiprocessors, beyond the mean ones."""
+            each = layer["gpu_flops"] / rows * (longest * rows / pairs - 1)
+            return 128 * each * 5 / (989.5e12 * 0.5)
+
+        # 4,096 rows of 1 head: 64 tiles of 64 rows if packed, 32 of 128 rows.
+        prompt = FUSED + " --gen False --seq 4096"
+        found = self.quantity(ONE_HEAD, prompt, "layers.0", SLOW)
+        pairs = 4096 * 4097 / 2  # whose exponentials are slower than FLOPs here
+        self.close(found["compute_s"], pairs / 5e9 + tail(found, 4096, pairs, 4096))
+        self.close(found["overhead_s"], 3e-6 + 1.5e-6 * 32 / 5)
+        # In a window no row is longer than it: the first rows are shorter.
+        found = self.quantity({**ONE_HEAD, "window": 1000}, prompt, "layers.0", SLOW)
+        pairs = 1000 * 1001 / 2 + 3096 * 1000
+        self.close(found["compute_s"], pairs / 5e9 + tail(found, 4096, pairs, 1000))
+        # Dense products have no longest row.
+        kernels = self.quantity(ONE_HEAD, "--dtype bf16 --gen False", LAYER + "kernels", SLOW)
+        self.assertEqual([kernel["tail_flops"] for kernel in kernels], [0, 0, 0])
+
+    def test_exchanges_at_the_rates_they_reach(self) -> None:
+        """Each form of an all-reduce, and what is passed, by hand; PCIe 64 GB/s a direction."""
+        rate, pcie = 450e3 * 0.25, 64e3 * 0.5  # bytes/us
+        for flags, exchange, us in (
+            # 16 KiB a token: one-shot to 7 others while that is shorter, then two-shot.
+            (f"{HEADS} --ngpu 8", 0, 7 + 3 * 0.5 + 7 * 16384 / rate),
+            (f"{HEADS} --ngpu 8 --batch 64", 0, 7 + 1.5 + 9 + 14 / 8 * 2**20 / rate),
+            # 16 MiB are the last of these; above, another library.
+            (f"{HEADS} --ngpu 8 --batch 1024", 0, 7 + 1.5 + 9 + 14 / 8 * 2**24 / rate),
+            (f"{HEADS} --ngpu 8 --batch 1025", 0, 40 + 14 / 8 * 1025 * 2**14 / rate),
+            # Queries of 64 heads to 7 of 8 places.
+            ("--link nvlink --ngpu 8", 0, 7 + 1.5 + 64 * 516 * 7 / 8 / rate),
+            ("--link pcie --ngpu 8", 0, 5 + 3 * 2 + 64 * 516 * 7 / 8 / pcie),
+            ("--link pcie --ngpu 8", 1, 5 + 14 * 2 + 14 / 8 * 16384 / pcie),
+        ):
+            layer = self.quantity(LLAMA_70B, f"{FUSED} {flags}", "layers.0", SLOW)
+            with self.subTest(flags):
+                self.close(layer["exchanges"][exchange]["seconds"], us / 1e6)
+
     def test_the_rest_of_an_estimated_step(self) -> None:
-        """The design's formula, term by term."""
-        gpu = {
-            **H100,
-            "launch_us": 3,
-            "wave_us": 2,
-            "multiprocessors": 100,
-            "exponentials": 1,
-            "compute_efficiency": 0.5,
-            "bandwidth_efficiency": 0.8,
-            "link_latency_us": 7,
-            "link_efficiency": 0.25,
-        }
-        kernels = 32 * 2 * 5e-6
+        """The README's formula, term by term: 10 us a kernel, 0.75 and 0.6 of the peaks of 16 and
+        8 bits, 0.88 of the bandwidth.
+        """
+        read, kernels = 3350 * 0.88, 32 * 2 * 10e-6
         for flags, expected in (
-            ("", 16.06 / (3350 * 0.8) + kernels),
-            # 1,024 tokens compute at 1.25 x 0.5 of the peak, in FP8 at 0.87 x 0.5 of its own.
-            ("--gen False", 1024 * 16.06 / (989.5e3 * 0.625) + kernels),
-            ("--gen False --weight-dtype fp8", 1024 * 16.06 / (1979e3 * 0.435) + kernels),
-            # Two GPUs, and 32 all-reduces of 4,096 elements of 2 bytes.
+            ("", 16.06 / read + kernels),
+            ("--gen False", 1024 * 16.06 / (989.5e3 * 0.75) + kernels),
+            ("--gen False --weight-dtype fp8", 1024 * 16.06 / (1979e3 * 0.6) + kernels),
+            ("--gen False --weight-dtype int4", 1024 * 16.06 / (989.5e3 * 0.75) + kernels),
+            # Two GPUs, and 32 one-shot all-reduces of 4,096 elements of 2 bytes.
             (
                 "--ngpu 2 --link nvlink",
-                16.06 / (3350 * 0.8) / 2 + kernels + 32 * (7e-6 + 8192 / (450e9 * 0.25)),
+                16.06 / read / 2 + kernels + 32 * (7.5e-6 + 8192 / (450e9 * 0.25)),
             ),
         ):
             with self.subTest(flags):
-                self.close(self.quantity(EIGHT_B, f"{FUSED} {flags}", "rest_s", gpu), expected)
+                self.close(self.quantity(EIGHT_B, f"{FUSED} {flags}", "rest_s", SLOW), expected)
         # Experts: 4e9 of 8e9 parameters are used by each of 3 tokens, 37/64 of the others are read
         # and 1e9 computed with; four kernels in the only layer.
-        memory, compute = 2 / (3350 * 0.8), 2 * 3 / (989.5e3 * 0.625)
-        expected = 4 * memory + 1 * compute + 4 * 37 / 64 * memory + 4 * 5e-6
-        found = self.quantity(FOUR_EXPERTS, FUSED + " --batch 3", "rest_s", gpu)
-        self.close(found, expected)
+        expected = 4 * 2 / read + 2 * 3 * 1 / (989.5e3 * 0.75) + 4 * 37 / 64 * 2 / read + 4 * 10e-6
+        self.close(self.quantity(FOUR_EXPERTS, FUSED + " --batch 3", "rest_s", SLOW), expected)
 
     def test_an_estimate_needs_every_constant(self) -> None:
         constants = {name: NO_OVERHEAD[name] for name in NO_OVERHEAD if name not in H100}
@@ -506,7 +561,8 @@ class Published(ScriptTest):
                 found = self.record(LLAMA_70B, f"{FUSED} {flags}", less)
                 alone = self.record(LLAMA_70B, f"{FUSED} {flags}", H100)
                 with self.subTest(name, ngpu=ngpu):
-                    estimate = name.startswith("link") and ngpu == 1
+                    linked = name.startswith("link") and ngpu == 1
+                    estimate = linked or name.startswith("pcie")
                     self.assertEqual(found["basis"], "estimate" if estimate else "bound")
                     if not estimate:
                         self.assertEqual(found["total_s"], alone["bound_s"])
@@ -514,27 +570,6 @@ class Published(ScriptTest):
                         self.assertEqual(found["overhead_s"], 0)
         only = self.record(LLAMA_70B, FUSED, {**H100, "multiprocessors": 7})
         self.assertEqual(only["basis"], "bound")
-
-    def test_estimate_counts_masked_blocks_and_items(self) -> None:
-        gpu = {**NO_OVERHEAD, "wave_us": 1, "multiprocessors": 1}
-
-        def layer(model: dict[str, Any], flags: str) -> Any:
-            return self.quantity(model, f"{FUSED} {flags}", "layers.0", gpu)
-
-        # 4,096 rows of 1 head: 64 items of 64 rows; half a block of 128 keys a row at the diagonal.
-        found = layer(ONE_HEAD, "--gen False --seq 4096")
-        self.close(found["overhead_s"], 64e-6, 1e-6)
-        visited = (4096 * 4097 / 2 + 4096 * 64) / (4096 * 4097 / 2)
-        self.close(found["compute_s"], visited * found["gpu_flops"] / 989.5e12)
-        # At a window's two edges, a whole block; never more than every key.
-        found = layer({**ONE_HEAD, "window": 1000}, "--gen False --seq 4096")
-        pairs = 1000 * 1001 / 2 + 3096 * 1000
-        visited = (pairs + 4096 * 128) / pairs
-        self.close(found["compute_s"], visited * found["gpu_flops"] / 989.5e12)
-        found = layer(ONE_HEAD, "--gen False --seq 4")
-        self.close(found["compute_s"], 16 / 10 * found["gpu_flops"] / 989.5e12)
-        # Query heads of a group share an item: 8 heads x 3 rows on each of 8 K/V heads.
-        self.close(layer(LLAMA_70B, "--query 3 --seq 9")["overhead_s"], 8e-6, 1e-6)
 
     def test_half_of_the_step(self) -> None:
         """In prefill the rest of the step grows with the length: no single length says it."""
@@ -597,49 +632,89 @@ class Published(ScriptTest):
         full = self.record({**LLAMA_8B, "params_b": 41}, f"{FUSED} --seq 1")
         self.assertEqual((full["fits"], full["max_seq"], full["max_batch"]), (False, 0, 0))
 
-    def test_what_would_help(self) -> None:
-        def gains(model: Any, flags: str, gpu: Any = H100) -> dict[str, float]:
-            return {
-                change["flag"]: change["gain"]
-                for change in self.quantity(model, flags, "would_help", gpu)
-            }
+    def changes(self, model: Any, flags: str, gpu: Any = H100) -> dict[str, Any]:
+        """Gains of attention by the flags that bring them; all together last."""
+        found = self.quantity(model, flags, "would_help", gpu)
+        return {change["flags"]: change["attention_gain"] for change in found}
 
-        # Decode, memory-bound: half the cache is twice the speed, and so are twice the GPUs;
-        # arithmetic in FP8 brings its cache along. 64 of 64 K/V heads could be 8.
-        model = {**LLAMA_70B, "n_kv_head": 64}
-        found = gains(model, f"{FUSED} --seq 8192")
-        self.assertAlmostEqual(found["n_kv_head 8"], 8, delta=0.02)
-        self.assertAlmostEqual(found["--kv-dtype fp8"], 2, delta=0.01)
-        self.assertAlmostEqual(found["--dtype fp8"], 2, delta=0.01)
-        self.assertEqual(list(found), sorted(found, key=lambda flag: -found[flag]))
-        # PCIe would cost more than half of the reading saves: no gain listed that is none.
-        self.assertNotIn("--batch 2", found)
+    def test_what_would_help(self) -> None:
+        # Decode, memory-bound: half the cache is twice the speed, and so are twice the GPUs and
+        # half the K/V heads; arithmetic in FP8 keeps its cache, and so brings nothing.
+        found = self.changes(LLAMA_70B, f"{FUSED} --seq 8192")
+        for flags in ("--set Model.n_kv_head=4", "--kv-dtype fp8"):
+            self.assertTrue(math.isclose(found.pop(flags), 2, rel_tol=0.01), flags)
+        self.assertEqual(found.keys(), {"--ngpu 2"})
+        # Compute-bound prefill: arithmetic alone, with cache and weights as they are.
+        found = self.changes(LLAMA_70B, f"{FUSED} --gen False --seq 65536")
+        alone = "--dtype fp8 --kv-dtype bf16 --weight-dtype bf16"
+        self.assertTrue(math.isclose(found[alone], 2, rel_tol=0.01))
+        self.assertEqual(list(found)[0], alone)
+        # Scores that unfused prefill spills.
+        self.assertIn("--fused", self.changes(LLAMA_8B, "--dtype bf16 --gen False"))
+        # A launch shared by twice the sequences.
+        busy = {**NO_OVERHEAD, "launch_us": 5}
+        found = self.changes(LLAMA_8B, f"{FUSED} --seq 2", busy)
+        self.assertTrue(math.isclose(found["--batch 2"], 2, rel_tol=0.01))
+        # Links: PCIe 128 GB/s to NVLink 900; and no fused kernel is told to be one.
+        found = self.changes(LLAMA_70B, f"{FUSED} --ngpu 8 --seq 2")
+        self.assertGreater(found["--link nvlink"], 6)
         self.assertNotIn("--fused", found)
-        self.assertNotIn("--link nvlink", found)
-        # Ridge first: unfused prefill spills its scores.
-        self.assertIn("--fused", gains(LLAMA_8B, "--dtype bf16 --gen False"))
-        # A launch shared by twice the sequences: (5 + m) / ((5 + 2 m) / 2).
-        busy = gains(LLAMA_8B, f"{FUSED} --seq 2", {**NO_OVERHEAD, "launch_us": 5})
-        self.assertAlmostEqual(busy["--batch 2"], 2, delta=0.01)
-        busy = gains(
-            LLAMA_8B, f"{FUSED} --seq 2 --batch 7 --ngpu 3", {**NO_OVERHEAD, "launch_us": 5}
+        nvlink = f"{FUSED} --ngpu 8 --link nvlink"
+        self.assertNotIn("--link pcie", self.changes(LLAMA_70B, nvlink))
+        # Heads whose latent every GPU reads: any other split helps.
+        found = self.changes(DEEPSEEK, f"{FUSED} {HEADS} --ngpu 8 --batch 64 --seq 8192")
+        self.assertLessEqual({"--split batch", "--split seq"}, found.keys())
+        # GPUs whose exchange costs more than it saves.
+        slow = {**NO_OVERHEAD, "launch_us": 5, "pcie_hop_us": 5}
+        found = self.changes(LLAMA_8B, f"{FUSED} --ngpu 8 --split head", slow)
+        self.assertGreater(found["--ngpu 4"], 1.01)
+        self.assertNotIn("--ngpu 16", found)
+
+    def test_a_change_is_its_flags(self) -> None:
+        """What each line promises is what its flags give, with the case's own before them."""
+        for model, flags in (
+            (EIGHT_B, f"{FUSED} --ngpu 2 --batch 4 --seq 9999"),
+            (EIGHT_B, "--dtype bf16 --ngpu 8 --gen False --seq 999 --link pcie"),
+            (DEEPSEEK_671B, f"{FUSED} {HEADS} --ngpu 8 --batch 64 --seq 8192"),
+        ):
+            for gpu in (H100, NO_OVERHEAD):
+                case = self.record(model, flags, gpu)
+                self.assertGreater(len(case["would_help"]), 3)
+                for change in case["would_help"]:
+                    with self.subTest(flags=flags, change=change["flags"]):
+                        after = self.record(model, f"{flags} {change['flags']}", gpu)
+                        tokens = after["new_tokens"] / case["new_tokens"]
+                        for name, gain in (
+                            ("total_s", change["attention_gain"]),
+                            ("step_s", change["step_gain"]),
+                        ):
+                            self.close(case[name] / after[name] * tokens, gain, 1e-9)
+                        self.assertEqual(after["fits"], change["fits"])
+
+    def test_all_that_help_together(self) -> None:
+        case = self.record(EIGHT_B, "--dtype bf16 --ngpu 8 --seq 99999 --batch 64")
+        *single, together = case["would_help"]
+        self.assertEqual(together["what"], "all that help together")
+        self.assertGreaterEqual(
+            together["step_gain"],
+            max(each["step_gain"] for each in single if "ngpu" not in each["flags"]),
         )
-        self.assertTrue({"--batch 14", "--ngpu 6"} & busy.keys())
-        self.assertNotIn("--link nvlink", gains(LLAMA_70B, f"{FUSED} --link nvlink --ngpu 8"))
-        # Two GPUs are enough for heads to be split, whose output is exchanged, not every score.
-        self.assertIn("--split head", gains(LLAMA_70B, "--dtype bf16 --ngpu 2 --seq 9999"))
-        # Links: PCIe 128 GB/s to NVLink 900.
-        linked = gains(LLAMA_70B, f"{FUSED} --ngpu 8 --seq 2")
-        self.assertGreater(linked["--link nvlink"], 6)
-        # The cache does not fit: what makes it fit comes first, whatever it costs.
-        tight = self.quantity(LLAMA_70B, f"{FUSED} --seq 400000", "would_help")
-        self.assertTrue(tight[0]["fits"])
-        self.assertTrue(all(change["fits"] or change["gain"] > 1 for change in tight))
-        # On its limits: compute-bound prefill at the lowest precision of a GPU without NVLink.
-        plain = {key: H100[key] for key in H100 if key not in ("fp8", "nvlink")}
-        self.assertEqual(
-            gains(LLAMA_70B, f"{FUSED} --gen False --seq 65536", plain).keys(), {"--ngpu 2"}
-        )
+        for flag in ("--ngpu", "--batch", "--set"):
+            self.assertNotIn(flag, together["flags"])
+        # One flag alone is no "together".
+        one = self.quantity(LLAMA_70B, f"{FUSED} --seq 8192", "would_help")
+        self.assertEqual([each["what"] for each in one if "together" in each["what"]], [])
+
+    def test_what_makes_it_fit_comes_first(self) -> None:
+        found = self.quantity(LLAMA_70B, f"{FUSED} --seq 400000", "would_help")
+        fits = [change["fits"] for change in found if "together" not in change["what"]]
+        self.assertEqual(fits, sorted(fits, reverse=True))
+        self.assertTrue(fits[0])
+
+    def test_half_the_heads_only_where_a_flag_can_say_it(self) -> None:
+        for model in (DEEPSEEK, {**LLAMA_70B, "n_kv_head": 1}):
+            found = self.changes(model, FUSED)
+            self.assertFalse([flags for flags in found if "--set" in flags])
 
     def test_precisions_step_down(self) -> None:
         for dtype, lower, cache in (
@@ -647,13 +722,15 @@ class Published(ScriptTest):
             ("bf16", "fp8", "fp8"),
             ("fp8", None, "fp4"),
         ):
-            found = self.quantity(LLAMA_8B, f"--fused --dtype {dtype} --seq 9999", "would_help")
-            flags = {change["flag"] for change in found}
+            found = self.changes(EIGHT_B, f"--fused --dtype {dtype} --gen False --seq 9999")
+            arithmetic = [flags for flags in found if flags.startswith(f"--dtype {lower} ")]
             with self.subTest(dtype):
-                self.assertEqual(f"--dtype {lower}" in flags, lower is not None)
-                self.assertIn(f"--kv-dtype {cache}", flags)
-        last = self.quantity(LLAMA_8B, "--fused --dtype fp8 --kv-dtype fp4", "would_help")
-        self.assertFalse([change for change in last if "dtype" in change["flag"]])
+                self.assertEqual(bool(arithmetic), lower is not None)
+                found = self.changes(EIGHT_B, f"--fused --dtype {dtype} --seq 9999")
+                self.assertIn(f"--kv-dtype {cache}", found)
+                self.assertIn(f"--weight-dtype {cache}", found)
+        last = f"--fused --dtype fp8 --kv-dtype fp4 --weight-dtype int4 --seq 9999"
+        self.assertFalse([flags for flags in self.changes(EIGHT_B, last) if "dtype" in flags])
 
 
 def gpu(draw: random.Random) -> ab.GPU:
@@ -977,7 +1054,7 @@ class Configs(ScriptTest):
             ("--link nvlink --ngpu 2", "--link nvlink: A100 has no figure for it (it has pcie)"),
             ("--kv-dtype fp7", "--kv-dtype must be one of fp32, tf32,"),
             ("--format sumary", '"sumary" (did you mean summary?)'),
-            ("--fused=1", "--fused"),
+            ("--fused=2", "--fused must be one of true, yes, 1, on, false, no, 0, off, not"),
         ):
             with self.subTest(flags):
                 self.assertIn(expected, self.refusal(*flags.split()))
