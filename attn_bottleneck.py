@@ -104,7 +104,8 @@ def bits(precision: str) -> int:
 
 
 def dashed(name: str) -> str:
-    return name.replace("_", "-")
+    """How a flag is typed; a key of the config, which has a dot, as it is."""
+    return name if "." in name else name.replace("_", "-")
 
 
 def stored_bytes(elements: int, precision: str) -> int:
@@ -919,9 +920,30 @@ def import_model(path: str, changes: Mapping[str, Any] = {}) -> Model:
     name = ascii(name.removesuffix(".json"))[1:-1] if path != "-" else "standard input"
     document = read_json(file, finite=False)
     try:
-        return published_model(document, name, source_name(file))
+        model = published_model(document, name, source_name(file))
+        return with_figures(model, changes) if changes else model
     except InputError as error:
         raise InputError(f"--model {source_name(file)}: {error}") from None
+
+
+def with_figures(model: Model, changes: Mapping[str, Any]) -> Model:
+    """A published model with other figures of the whole, by the config's keys."""
+    own = changes.keys() - {
+        "params_b",
+        "active_params_b",
+        "n_expert",
+        "n_expert_active",
+        "hidden_size",
+    }
+    if own:
+        raise InputError(
+            f"Model.{min(own)} is the file's own: --set takes what describes the whole"
+        )
+    scaled = {key: value * CONFIG_KEYS["Model"][key].scale for key, value in changes.items()}
+    figures = {**model.figures, **scaled}
+    return model._replace(
+        params=read_parameters(figures), hidden_size=figures.get("hidden_size"), figures=figures
+    )
 
 
 # Keys whose sparse reading is not modelled, nor their own small caches.
@@ -1954,7 +1976,7 @@ def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
         return [name for name in lower if name in known and bits(name) < bits(precision)][:1]
 
     return {
-        "fused": {True: "one fused kernel", False: "a kernel for each product"},
+        "fused": {True: "one fused kernel", False: "separate kernels"},
         "split": SPLITS if work.ngpu > 1 else {},
         "link": LINKS if work.ngpu > 1 else {},
         "kv_dtype": {name: f"{name} KV cache" for name in below(work.kv_dtype)},
@@ -2178,8 +2200,10 @@ def prefixed(value: float, unit: str) -> str:
     >>> prefixed(0.00123456, "s"), prefixed(45.6e9, "B"), prefixed(13140, "s"), prefixed(2e7, "s")
     ('1.23 ms', '45.6 GB', '13140 s', '2e7 s')
     """
-    if unit == "s" and value >= 1000:
-        return f"{value:.0f} s" if value < 1e5 else f"{value:.0e} s".replace("e+0", "e")
+    if unit == "s" and 1000 <= value < 1e5:
+        return f"{value:.0f} s"
+    if unit == "s" and value and not 1e-15 <= value < 1e5:
+        return f"{value:.0e} s".replace("e+0", "e")
     value, power = float(f"{value:.3g}"), 0
     if value:
         power = min(max(int(f"{value:e}".split("e")[1]) // 3, -5), 6)
@@ -2218,7 +2242,7 @@ def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
         yield f"           {text}"
     shared = f", {SPLITS[work.split]}, {LINKS[work.link]}" if work.ngpu > 1 else ""
     yield f"GPUs       {work.ngpu} x {gpu.name} (from {gpu.source}){shared}"
-    how = "one fused kernel" if work.fused else "a kernel for each product"
+    how = "one fused kernel" if work.fused else "separate kernels"
     yield f"precision  {work.dtype}, {work.kv_dtype} cache, {work.weight_dtype} weights; {how}"
     names = ["dtype", *(["weight_dtype"] if work.weight_dtype != work.dtype else []), "fused"]
     names += ["split", "link"] if work.ngpu > 1 else []
@@ -2242,8 +2266,8 @@ def bars(terms: Terms) -> Iterator[str]:
     for name, seconds in terms.parts.items():
         if seconds:
             bar = "#" * max(round(32 * seconds / largest), 1)
-            below = f"{digits(largest / seconds)} x below"
-            note = "<- limits" if name == terms.limit else below
+            below = digits(largest / seconds) if largest < 1e5 * seconds else "over 100000"
+            note = "<- limits" if name == terms.limit else f"{below} x below"
             yield f"  {name:9} {bar:32} {prefixed(seconds, 's'):>9}  {note}"
 
 
@@ -2309,14 +2333,13 @@ def step_lines(case: Analysis) -> Iterator[str]:
         yield f"one step   {attention}{ceiling};"
         yield "           the rest needs parameter counts: --set Model.params_b=70.6"
     else:
-        speed = case.step_tokens_per_s
-        reached = f", {digits(speed)} tokens/s" if speed else ""
         parts = f"{attention} + rest {prefixed(case.rest_s, 's')}"
         share = f"{case.attention_share:.1%} attention"
-        yield f"one step   {parts} = {prefixed(case.step_s, 's')}{reached}; {share}"
-        half = half_length(case)
-        if half:
-            yield f"           half of it is attention from {half} keys on"
+        yield f"one step   {parts} = {prefixed(case.step_s, 's')}; {share}"
+        speed, half = case.step_tokens_per_s, half_length(case)
+        told = [f"{digits(speed)} tokens/s"] if speed else []
+        told += [f"half of it is attention from {half} keys on"] if half else []
+        yield from [f"           {'; '.join(told)}"] if told else []
     if case.basis == "estimate":
         yield f"bound      attention {prefixed(case.bound_s, 's')}: no implementation is faster"
     else:
@@ -2328,17 +2351,17 @@ def help_lines(case: Analysis) -> Iterator[str]:
     if not found:
         yield "What would help: no single change"
         return
-    yield f"{'What would help':26}attention    step   per new token"
+    yield f"{'What would help':24}attention    step  per new token"
     for change in found:
         flags, fits = f"  {change.flags}", ""
-        if len(flags) > 26:
+        if len(flags) > 24:
             yield flags
             flags = ""
-        if change.fits != case.memory.fits or not change.fits:
-            fits = ", makes it fit" if change.fits else ", still does not fit"
+        if not (change.fits and case.memory.fits):
+            fits = ", makes it fit" if change.fits else ", does not fit"
         step = f"{digits(change.step_gain)} x" if change.step_gain else "-"
         gain = f"{digits(change.attention_gain)} x"
-        yield f"{flags:26}{gain:>9}{step:>8}   {change.what}{fits}"
+        yield f"{flags:24}{gain:>9}{step:>8}  {change.what}{fits}"
 
 
 def summary(case: Analysis, sweep: Sweep) -> str:
@@ -2512,7 +2535,7 @@ def layer_record(layer: Layer) -> dict[str, Any]:
 # Okabe and Ito's colours, which a colour-blind reader can tell apart; markers tell them apart too.
 COLOURS = "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #000000".split()
 TERM_COLOURS = dict(zip((*TERMS, "total"), "#e69f00 #0072b2 #009e73 #cc79a7 #000000".split()))
-MARKERS = {  # corners round a point
+MARKERS: dict[str, list[tuple[float, float]]] = {  # corners round a point
     "square": [(-4, -4), (4, -4), (4, 4), (-4, 4)],
     "circle": [(5 * math.cos(n / 2), 5 * math.sin(n / 2)) for n in range(12)],
     "triangle": [(0, -5), (5, 4), (-5, 4)],
@@ -2553,12 +2576,13 @@ def svg_path(points: Iterable[tuple[float, float]], style: str, title: str = "")
 def ticks(low: float, high: float) -> list[float]:
     """Round values within a span: decades, with as few between them as make three."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found: list[float] = []
-    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), [n / 10 for n in range(10, 100)]):
-        found = [float(f"{step}e{power}") for power in powers for step in steps]
-        found = [value for value in found if low <= value <= high]
-        if len(found) >= 3:
-            break
+    grids: tuple[Sequence[float], ...] = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
+    candidates = [
+        [float(f"{step}e{power}") for power in powers for step in steps]
+        for steps in (*grids, [n / 10 for n in range(10, 100)])
+    ]
+    inside = [[value for value in each if low <= value <= high] for each in candidates]
+    found = next((each for each in inside if len(each) >= 3), inside[-1])
     return found[:: -(-len(found) // 10)]
 
 
@@ -2963,8 +2987,8 @@ def searched(
         return math.fsum(w * math.log1p((r / scale) ** 2) for w, r in zip(shares, found))
 
     best, now, damping, small = dict(start), errors(start), 1e-2, 1e-5
-    least = loss(now)
-    for _ in range(100):
+    least, gain = loss(now), 1.0
+    while gain > 1e-9:
         moved = [errors({**best, name: best[name] * math.exp(small)}) for name in best]
         slopes = [[(b - a) / small for a, b in zip(now, each)] for each in moved]
         weights = [w / (scale**2 + r * r) for w, r in zip(shares, now)]
@@ -2982,11 +3006,8 @@ def searched(
             tried = {n: min(v, 1.0) if n.endswith("efficiency") else v for n, v in tried.items()}
             after = errors(tried)
             gain, damping = least - loss(after), damping * 5
-        if gain <= 0:
-            break
-        best, now, least, damping = tried, after, least - gain, damping / 25
-        if gain < 1e-9:
-            break
+        if gain > 0:
+            best, now, least, damping = tried, after, least - gain, damping / 25
     return best, least
 
 
@@ -3320,6 +3341,9 @@ def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
         if name in found:
             raise InputError(f"--set {name} is given twice")
         try:
+            if values == "0":  # no window, no cost
+                found[name] = [keys[key].check(0)]
+                continue
             found[name] = spread(values, count_flag if keys[key].counts else figure_flag)
             for value in (found[name][0], found[name][-1]):
                 keys[key].check(value)
@@ -3463,7 +3487,10 @@ def run(sweep: Sweep) -> Iterator[Outcome]:
     def made(kind: str, number: int, figures: tuple[Any, ...]) -> Any:
         section = {"gpu": "GPU.", "model": "Model."}[kind]
         changes = {k[len(section) :]: v for k, v in zip(keys, figures) if k.startswith(section)}
-        return sweep.axes[kind][number].changed(changes)
+        try:
+            return sweep.axes[kind][number].changed(changes)
+        except InputError as error:
+            raise InputError(f"--set: {error}") from None
 
     @functools.lru_cache(maxsize=1024)
     def bound_only(ngpu: int, link: str | None, figures: tuple[Any, ...]) -> bool:
@@ -3540,13 +3567,14 @@ def measure(flags: Mapping[str, Any]) -> Iterator[str]:
         raise InputError(f"--{dashed(min(stray))} has no meaning beside --measured")
     if "format" in flags and (flags["format"] != "json" or "fit" not in flags):
         raise InputError("--format has no meaning beside --measured, but for json with --fit")
-    figures = set_figures(flags.get("set", []))
-    for name, values in {"link": flags.get("link", [None]), **figures}.items():
-        if name.startswith("Model."):
-            raise InputError(f"--set {name} has no meaning beside --measured")
-        if len(values) > 1:
-            raise InputError(f"--{name} takes one value beside --measured")
-    changes = {name[len("GPU.") :]: values[0] for name, values in figures.items()}
+    if len(flags.get("link", "")) > 1:
+        raise InputError("--link takes one value beside --measured")
+    changes = {}
+    for name, values in set_figures(flags.get("set", [])).items():
+        section, _, key = name.partition(".")
+        if section != "GPU" or len(values) > 1:
+            raise InputError(f"--set {name}: --measured takes one value of a GPU's key")
+        changes[key] = values[0]
     named: list[GPU] = [subject.changed(changes) for subject in subjects(flags)[0]]
     gpus = {gpu.name: gpu for gpu in named}
 

@@ -251,7 +251,7 @@ class Table(ScriptTest):
         head = "phase,batch,seq,n_head,n_kv_head,dim_head,latency_us\n"
         good = "decode,1,64,8,1,128,10\n"
         latency = "line 2: latency_us must be a number from 1e-9"
-        for text, expected in (
+        texts: tuple[tuple[str | bytes, str], ...] = (
             ("", "m.csv: has no column phase"),
             ("phase,batch\n", "m.csv: has no column seq"),
             (head.replace("n_kv_head,", ""), "has no column n_kv_head"),
@@ -271,7 +271,8 @@ class Table(ScriptTest):
             ("ngpu,bytes,latency_us\n1,2,1\n", "line 2: ngpu must be a whole number from 2, not 1"),
             (b"\xff\xfe", "m.csv: is not UTF-8"),
             (b"x" * (2**26 + 1), "m.csv: is larger than 64 MiB"),
-        ):
+        )
+        for text, expected in texts:
             with self.subTest(text[:99]):
                 path = self.written(text, "m.csv")
                 self.assertIn(expected, self.refusal("--measured", path, "--gpu", "h100-sxm"))

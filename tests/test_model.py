@@ -495,7 +495,7 @@ class Published(ScriptTest):
         def tail(layer: Any, rows: int, pairs: float, longest: int) -> float:
             """Of the last 128 rows on one of 5 multiprocessors, beyond the mean ones."""
             each = layer["gpu_flops"] / rows * (longest * rows / pairs - 1)
-            return 128 * each * 5 / (989.5e12 * 0.5)
+            return float(128 * each * 5 / (989.5e12 * 0.5))
 
         # 4,096 rows of 1 head: 64 tiles of 64 rows if packed, 32 of 128 rows.
         prompt = FUSED + " --gen False --seq 4096"
@@ -648,7 +648,7 @@ class Published(ScriptTest):
         found = self.changes(LLAMA_70B, f"{FUSED} --gen False --seq 65536")
         alone = "--dtype fp8 --kv-dtype bf16 --weight-dtype bf16"
         self.assertTrue(math.isclose(found[alone], 2, rel_tol=0.01))
-        self.assertEqual(list(found)[0], alone)
+        self.assertEqual(next(iter(found)), alone)
         # Scores that unfused prefill spills.
         self.assertIn("--fused", self.changes(LLAMA_8B, "--dtype bf16 --gen False"))
         # A launch shared by twice the sequences.
@@ -729,7 +729,7 @@ class Published(ScriptTest):
                 found = self.changes(EIGHT_B, f"--fused --dtype {dtype} --seq 9999")
                 self.assertIn(f"--kv-dtype {cache}", found)
                 self.assertIn(f"--weight-dtype {cache}", found)
-        last = f"--fused --dtype fp8 --kv-dtype fp4 --weight-dtype int4 --seq 9999"
+        last = "--fused --dtype fp8 --kv-dtype fp4 --weight-dtype int4 --seq 9999"
         self.assertFalse([flags for flags in self.changes(EIGHT_B, last) if "dtype" in flags])
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
 import json
 import math
 import re
@@ -25,6 +28,18 @@ ESTIMATED = {
     "launch_us": 4.5,
     "bandwidth_efficiency": 0.85,
     "compute_efficiency": 0.6,
+}
+
+# A model as it is published: 4 layers of 8 heads of 64 on 2 K/V heads.
+LLAMA_JSON = {
+    "model_type": "llama",
+    "vocab_size": 1000,
+    "hidden_size": 512,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "hidden_act": "silu",
 }
 
 PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1}
@@ -53,27 +68,27 @@ class Views(ScriptTest):
             for gpu in (H100, ESTIMATED):
                 with self.subTest(model=model, flags=flags):
                     lines, _ = self.both(model, flags, gpu)
-                    self.assertLessEqual(len(lines), 38)
+                    self.assertLessEqual(len(lines), 50)
                     self.assertTrue("".join(lines).isascii())
-                    fixed = [line for line in lines[1:] if not line.startswith("figures: ")]
+                    fixed = [line for line in lines if "(from " not in line]
                     self.assertLessEqual(max(map(len, fixed)), 80)
                     self.assertFalse([line for line in lines if line != line.rstrip()])
+                    for never in ("length any", "at no length", "e+", "per 1 prompt"):
+                        self.assertNotIn(never, "\n".join(lines))
 
     def test_summary_shows_nothing_that_json_lacks(self) -> None:
-        """Each number with a unit is one of the JSON's, or a ratio or sum of two of them."""
+        """Each number with a unit is one of the JSON's, or a sum of two of them."""
         for model, flags in CASES:
             for gpu in (H100, ESTIMATED):
                 lines, found = self.both(model, flags, gpu)
                 known = numbers(found)
+                weights = found["gpu_weight_bytes"] or 0
+                known.add(found["gpu_cache_bytes"] + weights)
                 for text in re.findall(
-                    r"(?<![\w.,])([\d.,]+(?:e\+\d+)?) ?([fpnumKMGT]?)(?:s|B)\b",
-                    "\n".join(lines[2:]),
+                    r"(?<![\w.,])([\d.]+) ?([fpnumKMGT]?)(?:s|B)\b", "\n".join(lines[2:])
                 ):
-                    value = float(text[0].replace(",", "")) * PREFIXES[text[1]]
+                    value = float(text[0]) * PREFIXES[text[1]]
                     near = [each for each in known if abs(each - value) <= 0.006 * value]
-                    weights = found["gpu_weight_bytes"] or 0
-                    total = found["gpu_cache_bytes"] + weights
-                    near += [total] if abs(total - value) <= 0.006 * value else []
                     with self.subTest(text, flags=flags):
                         self.assertTrue(near)
 
@@ -85,29 +100,78 @@ class Views(ScriptTest):
         self.assertIn(f"  sync      {'#' * 32}   42.1 ms  <- limits", lines)
         self.assertIn(f"  memory    {'#' * 5:32}   7.22 ms  5.83 x below", lines)
         self.assertIn(f"  compute   {'#':32}    173 us  243 x below", lines)
-        self.assertNotIn("overhead ", "".join(lines[4:8]))
+        self.assertFalse([line for line in lines if line.startswith("  overhead")])
         lines, found = self.both(*CASES[0], ESTIMATED)
         self.assertIn(f"  overhead  {'#':32}   1.08 ms  39 x below", lines)  # 80 x 3 x 4.5 us
 
-    def test_title_says_the_case_in_full(self) -> None:
-        lines, _ = self.both(*CASES[0])
-        for part in (
-            "decode, 16 x 1 new token, 32,768 keys; ",
-            "; 80 full layers (64 heads, 8 K/V, width 128); ",
-            "; 8 x H100-SXM; bf16, bf16 cache; unfused; keys split, PCIe",
+    def test_summary_says_first_what_is_asked(self) -> None:
+        for case, expected in (
+            (
+                CASES[0],
+                [
+                    "work       decode: 16 sequences, 1 new token each, 32768 keys",
+                    "           80 full layers: 64 heads, 8 K/V, width 128",
+                    "precision  bf16, bf16 cache, bf16 weights; separate kernels",
+                    "assumed    --fused False --split seq --link pcie",
+                ],
+            ),
+            (
+                CASES[7],
+                [
+                    "           15 full layers: 64 heads, 8 K/V, width 64",
+                    "           18 windowed layers: 64 heads, 8 K/V, width 64, window of 128",
+                ],
+            ),
+            (
+                CASES[3],
+                ["           61 full layers: 128 heads, 1 K/V, width 576/512, absorbed latent"],
+            ),
+            (
+                (LLAMA_70B, "--fp16 --gen False --kv-dtype fp8 --seq 2"),
+                [
+                    "work       prefill: 1 sequence, 2 new tokens each, 2 keys",
+                    "precision  fp16, fp8 cache, fp16 weights; separate kernels",
+                    "assumed    --fused False",
+                ],
+            ),
         ):
-            self.assertIn(part, lines[0])
-        lines, _ = self.both(*CASES[7])
-        self.assertIn(
-            "; 15 full layers + 18 windowed layers of 128 keys + 3 without a cache (", lines[0]
-        )
-        lines, _ = self.both(*CASES[3])
-        self.assertIn("(128 heads, 1 K/V, width 576/512, absorbed latent)", lines[0])
-        lines, _ = self.both(LLAMA_70B, "--fp16 --gen False --kv-dtype fp8 --seq 2")
-        self.assertIn("prefill, 1 x 2 new tokens, 2 keys;", lines[0])
-        self.assertIn("fp16, fp8 cache; unfused; not split", lines[0])
+            lines, _ = self.both(*case)
+            for line in expected:
+                with self.subTest(line):
+                    self.assertIn(line, lines)
+        lines = self.both(*CASES[7])[0]
+        self.assertTrue(lines[1].endswith("), 3 layers without a cache"))
+        lines = self.answer(*"--gpu h100-sxm --model llama-3.1-70b --ngpu 8".split()).splitlines()
+        self.assertIn("GPUs       8 x H100-SXM (from catalogue), heads split, NVLink", lines)
+        self.assertIn("assumed    --dtype bf16 --fused True --split head --link nvlink", lines)
+        named = "--gpu b200 --model deepseek-v3 --ngpu 8 --dtype bf16 --fused --split seq"
+        lines = self.answer(*f"{named} --link nvlink".split()).splitlines()
+        self.assertIn("assumed    --weight-dtype fp8", lines)
+        everything = f"{named} --link nvlink --weight-dtype fp8"
+        self.assertNotIn("assumed", self.answer(*everything.split()))
 
-    def test_what_does_not_fit_is_said_first_and_gets_no_throughput(self) -> None:
+    def test_defaults_of_what_is_named(self) -> None:
+        for flags, expected in (
+            ("", "fp32 false seq pcie"),
+            ("--ngpu 8", "fp32 false seq pcie"),
+            ("--gpu h100-sxm", "bf16 true head nvlink"),
+            ("--gpu h100-sxm --model llama-3.1-8b --ngpu 8", "bf16 true head nvlink"),
+            ("--gpu h100-sxm --model llama-3.1-8b --ngpu 3", "bf16 true seq nvlink"),
+            ("--gpu h100-sxm --model llama-3.1-8b --ngpu 16", "bf16 true head pcie"),
+            ("--gpu v100 --ngpu 2", "fp16 true head nvlink"),
+            ("--gpu l40s --ngpu 2", "bf16 true head pcie"),
+            ("--model gpt3-175b", "fp16 true head pcie"),
+            ("--gpu config", "fp16 true head pcie"),
+            ("--gpu h20 --fused false --dtype fp32 --split seq", "fp32 false seq nvlink"),
+        ):
+            found = json.loads(run(*flags.split(), "--format", "json").out)
+            told = f"{found['dtype']} {json.dumps(found['fused'])} {found['split']} {found['link']}"
+            with self.subTest(flags):
+                self.assertEqual(told, expected)
+        error = self.refusal("--gpu", "m3-max")
+        self.assertIn("--dtype bf16: M3-Max has no figure for it", error)
+
+    def test_what_does_not_fit_is_said_and_gets_no_throughput(self) -> None:
         config = self.written(json.dumps({"GPU": H100, "Model": LLAMA_70B}))
         argv = ["--config", config, "--fp16", "--fused", "--seq", "300000"]
         # 327,680 B x 299,999 rows.
@@ -117,26 +181,74 @@ class Views(ScriptTest):
             self.assertEqual(result.err, f"attn_bottleneck.py: warning: {said}\n")
             self.assertEqual(result.code, 0)
         summary = run(*argv, "--format", "summary").out
-        self.assertEqual(summary.splitlines()[1], f"! {said}")
+        self.assertIn(f"\n\n! {said}\nmemory limits attention", summary)
         self.assertNotIn("tokens/s", summary)
         self.assertIn("makes it fit", summary)
-        self.assertIsNone(json.loads(run(*argv, "--format", "json").out)["attention_tokens_per_s"])
+        found = json.loads(run(*argv, "--format", "json").out)
+        self.assertIsNone(found["attention_tokens_per_s"])
         heavy = self.both({**DEEPSEEK, "params_b": 671}, "--dtype fp8 --fused")[0]
-        self.assertEqual(heavy[1], "! weights and KV cache do not fit: 671 GB on each GPU of 80 GB")
-        self.assertIn("  no room for a cache beside the weights", heavy)
+        self.assertIn("! weights and KV cache do not fit: 671 GB on each GPU of 80 GB", heavy)
+        self.assertIn("room for   no cache beside the weights", heavy)
 
-    def test_unknown_weights_are_said_to_be_uncounted(self) -> None:
-        self.assertIn("weights not counted", "".join(self.both(*CASES[0])[0]))
+    def test_room_and_step(self) -> None:
         lines, found = self.both(*CASES[2])
-        self.assertIn(" and 35.3 GB of bf16 weights", "".join(lines))  # 70.6e9 x 2 / 4
-        self.assertEqual(found["gpu_weight_bytes"], 35.3e9)
+        self.assertIn("each GPU   80 GB: 168 MB of cache and 35.3 GB of weights", lines)
+        self.assertEqual(found["gpu_weight_bytes"], 35.3e9)  # 70.6e9 x 2 / 4
+        room = f"room for   --batch {found['max_batch']} at this length, --seq {found['max_seq']}"
+        self.assertIn(f"{room} at this batch;", lines)
+        self.assertIn("           engines keep a tenth and more: --set GPU.memory=72", lines)
+        step = next(line for line in lines if line.startswith("one step"))
+        self.assertRegex(step, r"attention .* \+ rest .* = .*; \d.*% attention$")
+        self.assertIn(f"{found['attention_share']:.1%} attention", step)
+        lines, found = self.both(*CASES[0])
+        self.assertIn("each GPU   80 GB: 21.5 GB of cache, weights not counted (unknown)", lines)
+        self.assertIn(
+            "           the rest needs parameter counts: --set Model.params_b=70.6", lines
+        )
+        lines, _ = self.both({**LLAMA_70B, "window": 9}, "--fp16 --seq 99")
+        self.assertTrue([line for line in lines if "any length at this batch" in line])
+        lines, _ = self.both(LLAMA_70B, "--fp16 --seq 1")
+        self.assertTrue([line for line in lines if "any batch at this length" in line])
+
+    def test_half_of_the_step_is_said(self) -> None:
+        model = {**LLAMA_70B, "params_b": 70.6}
+        lines, found = self.both(model, "--dtype bf16 --fused --batch 16 --ngpu 8 --link nvlink")
+        said = f"{found['step_tokens_per_s']:.0f} tokens/s; half of it is attention from"
+        self.assertIn(f"           {said} {found['half_seq']} keys on", lines)
+
+    def test_long_times_do_not_run_together(self) -> None:
+        lines, _ = self.both(LLAMA_70B, "--fp16 --fused --gen 0 --seq 9999999 --batch 999")
+        row = next(line for line in lines if line.startswith("all 80 layers"))
+        self.assertEqual(len(re.findall(r" \S+ s(?= )", row)), 3, row)
+
+    def test_help_is_in_columns(self) -> None:
+        lines, found = self.both({**LLAMA_70B, "params_b": 70.6}, "--dtype bf16 --ngpu 8")
+        at = lines.index(f"{'What would help':24}attention    step  per new token")
+        for change in found["would_help"]:
+            at += 1
+            if len(change["flags"]) > 22:
+                self.assertEqual(lines[at], f"  {change['flags']}")
+                at += 1
+            gains = lines[at][24:].split()
+            with self.subTest(change["flags"]):
+                near = abs(float(gains[0]) / change["attention_gain"] - 1)
+                self.assertLess(near, 0.006)
+                self.assertLess(abs(float(gains[2]) / change["step_gain"] - 1), 0.006)
+                self.assertTrue(lines[at].split(" x  ")[-1].startswith(change["what"]))
+        self.assertEqual(at, len(lines) - 1)
+        self.assertEqual(found["would_help"][-1]["what"], "all that help together")
 
     def test_nothing_helps(self) -> None:
-        gpu = {**NO_OVERHEAD, "launch_us": 10**9}
-        lines, _ = self.both(LLAMA_70B, "--dtype fp8 --kv-dtype fp4 --fused --batch 9999999", gpu)
-        self.assertIn("! the KV cache", lines[1])
-        lines, _ = self.both({**LLAMA_70B, "n_layer_no_cache": 79}, "--fused --fp16", ESTIMATED)
-        self.assertIn("What would help, each change alone", lines)
+        # The most that FP8 arithmetic and an FP4 cache do, on a GPU that joins no other.
+        gpu = {**NO_OVERHEAD, "launch_us": 1e9, "exponentials": 1e9}
+        model = {**LLAMA_70B, "n_kv_head": 1}
+        lines, found = self.both(model, "--dtype fp8 --kv-dtype fp4 --fused --seq 9", gpu)
+        flags = {change["flags"] for change in found["would_help"]}
+        self.assertEqual(flags, {"--batch 2"})  # a launch shared
+        bound = {key: H100[key] for key in H100 if key != "nvlink"}
+        lines, found = self.both(model, "--dtype fp8 --kv-dtype fp4 --fused --gen 0 --seq 1", bound)
+        self.assertEqual(found["would_help"], [])
+        self.assertEqual(lines[-1], "What would help: no single change")
 
     def test_json_is_strict_and_says_where_inputs_came_from(self) -> None:
         config = self.written(json.dumps({"GPU": ESTIMATED, "Model": LLAMA_70B}))
@@ -195,3 +307,114 @@ class Views(ScriptTest):
         ):
             with self.subTest(line):
                 self.assertIn(line, lines)
+
+
+class Set(ScriptTest):
+    """--set: another figure of the GPU or the model, an axis like the others."""
+
+    def rows(self, *flags: str) -> list[dict[str, str]]:
+        return list(csv.DictReader(io.StringIO(run(*flags, "--format", "csv").out)))
+
+    def test_is_the_config_with_that_figure(self) -> None:
+        for key, value in (
+            ("GPU.bandwidth", 1234.5),
+            ("GPU.fp32", 39),
+            ("GPU.memory", 72),
+            ("GPU.nvlink", 600),
+            ("Model.n_kv_head", 8),
+            ("Model.window", 100),
+            ("Model.params_b", 7.5),
+            ("Model.n_layer_window", 0),
+        ):
+            section, name = key.split(".")
+            extra = {"window": 64} if name == "n_layer_window" else {}
+            change = {name: value}
+            base = self.config(None, extra)
+            ours = self.rows("--config", base, "--set", f"{key}={value}")[0]
+            config = self.config(
+                *((change, extra) if section == "GPU" else (None, {**extra, **change}))
+            )
+            theirs = self.rows("--config", config)[0]
+            with self.subTest(key):
+                self.assertEqual(
+                    ours.pop(key),
+                    str(value)
+                    if isinstance(value, int) and section == "Model"
+                    else str(float(value)),
+                )
+                self.assertEqual(ours, theirs)
+
+    def test_is_an_axis(self) -> None:
+        flags = (
+            "--gpu h100-sxm --seq 9,10 --set GPU.bandwidth=1000:4000:x2 --set Model.n_kv_head=8,96"
+        )
+        rows = self.rows(*flags.split())
+        found = [(row["seq"], row["GPU.bandwidth"], row["Model.n_kv_head"]) for row in rows]
+        expected = itertools.product(("9", "10"), ("1000.0", "2000.0", "4000.0"), ("8", "96"))
+        self.assertEqual(found, list(expected))
+        self.assertEqual(list(rows[0])[-2:], ["GPU.bandwidth", "Model.n_kv_head"])
+        times = [float(row["memory_s"]) for row in rows[:6:2]]
+        for slow, fast in zip(times, times[1:]):
+            self.assertTrue(math.isclose(slow / fast, 2, rel_tol=1e-9))
+        table = run(*flags.split()).out.split("\n\n")[1].splitlines()[0]
+        self.assertEqual(table.split()[:3], ["seq", "GPU.bandwidth", "Model.n_kv_head"])
+        one = json.loads(run("--set", "GPU.bandwidth=3350", "--format", "json").out)
+        self.assertEqual(one["set"], {"GPU.bandwidth": 3350})
+        self.assertNotIn("set", json.loads(run("--format", "json").out))
+        svg = run(*"--gpu h100-sxm --set GPU.bandwidth=1000:4000:x2 --format svg".split()).out
+        self.assertIn(">GPU.bandwidth<", svg)
+
+    def test_refusals(self) -> None:
+        figure, count = "must be a number from 1e-9 to 1e15", "must be a whole number from 1"
+        for text, expected in (
+            ("GPU.bandwidth", "--set GPU.bandwidth needs a value: --set GPU.bandwidth=VALUE"),
+            ("GPU.bandwidth=", "--set GPU.bandwidth needs a value"),
+            ("bandwidth=3", '--set "bandwidth" is not a key that takes a number'),
+            ("CPU.bandwidth=3", '--set "CPU.bandwidth" is not a key'),
+            ("GPU.bandwith=3", '"GPU.bandwith" is not a key that takes a number (did you mean'),
+            ("GPU.model=3", '"GPU.model" is not a key that takes a number'),
+            ("GPU.bandwidth=3K", f'--set GPU.bandwidth {figure}, not "3K"'),
+            ("GPU.bandwidth=-3", f"--set GPU.bandwidth {figure}, not -3.0"),
+            ("GPU.bandwidth=1,x", f'--set GPU.bandwidth {figure}, not "x"'),
+            ("GPU.bandwidth=9:1", '--set GPU.bandwidth "9:1" must be FIRST:LAST'),
+            ("GPU.compute_efficiency=1.5", "must be a number above 0 and at most 1, not 1.5"),
+            ("GPU.nvlink_gpus=1", "--set GPU.nvlink_gpus must be a whole number from 2, not 1"),
+            ("Model.n_kv_head=1.5", f'--set Model.n_kv_head {count} to 10^18, not "1.5"'),
+            (
+                "Model.n_kv_head=5",
+                "--set: config.json: Model.n_kv_head must divide n_head 96, not 5",
+            ),
+        ):
+            with self.subTest(text):
+                self.assertIn(expected, self.refusal("--set", text))
+        twice = self.refusal("--set", "GPU.memory=1", "--set", "GPU.memory=2")
+        self.assertIn("--set GPU.memory is given twice", twice)
+
+    def test_where_only_some_contradict_it_their_rows_say_why(self) -> None:
+        flags = "--gpu h100-sxm --model llama-3.1-8b,qwen3-235b-a22b --set Model.n_kv_head=16,24"
+        errors = [row["error"] for row in self.rows(*flags.split())]
+        self.assertEqual(errors[0], "")
+        self.assertIn("Model.n_kv_head must divide n_head 32, not 24", errors[1])
+
+    def test_published_configs_take_what_describes_the_whole(self) -> None:
+        path = self.written(json.dumps(LLAMA_JSON), "m.json")
+        flags = ("--model", path, "--gpu", "h100-sxm", "--format", "json", "--set")
+        found = json.loads(self.answer(*flags, "Model.params_b=8"))
+        self.assertEqual(found["gpu_weight_bytes"], 16e9)
+        found = json.loads(self.answer(*flags, "Model.hidden_size=64", "--ngpu", "2"))
+        self.assertEqual(found["reduce_bytes"], 4 * 64 * 2)
+        error = self.refusal(*flags, "Model.n_kv_head=2")
+        self.assertIn("Model.n_kv_head is the file's own", error)
+
+    def test_measured_kernels_of_another_gpu(self) -> None:
+        rows = "phase,batch,seq,n_head,n_kv_head,dim_head,latency_us\ndecode,1,65536,8,8,128,100\n"
+        path = self.written(rows, "m.csv")
+        half = self.answer("--measured", path, "--gpu", "mi300x", "--set", "GPU.bandwidth=2650")
+        full = self.answer("--measured", path, "--gpu", "mi300x")
+        ratios = [float(re.findall(r"here ([.\d]+) times", out)[0]) for out in (half, full)]
+        self.assertTrue(math.isclose(ratios[0] / ratios[1], 2, rel_tol=0.01))
+        for text, expected in (
+            ("GPU.bandwidth=1,2", "--set GPU.bandwidth: --measured takes one value of a GPU's key"),
+            ("Model.n_layer=1", "--set Model.n_layer: --measured takes one value of a GPU's key"),
+        ):
+            self.assertIn(expected, self.refusal("--measured", path, "--gpu", "h20", "--set", text))
