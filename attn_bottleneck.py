@@ -49,6 +49,7 @@ interrupted.
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import functools
 import io
@@ -57,6 +58,7 @@ import json
 import math
 import operator
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar, Union
@@ -185,7 +187,7 @@ class Model(NamedTuple):
     figures: Mapping[str, Any]  # all of these as the config names them
     source: str
     weight_dtype: str | None = None  # that it is published in, where that is narrow
-    note: str = ""  # what the figures leave out
+    notes: tuple[str, ...] = ()  # what the figures leave out, or how they were read
 
     @property
     def hidden(self) -> int:
@@ -794,461 +796,482 @@ def find_model(name: str, changes: Mapping[str, Any] = {}) -> Model:
 # ------------------------------------------------------------- published config.json files
 
 # What they call each quantity, in order of precedence.
-ALIASES: dict[str, tuple[str, ...]] = {
-    "n_layer": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
-    "n_head": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
-    "n_kv_head": (
-        *("num_key_value_heads", "n_kv_heads", "n_head_kv", "num_kv_heads"),
-        *("num_attention_groups", "num_query_groups", "num_multi_query_heads"),
-    ),
-    "dim_head": ("head_dim", "attention_head_dim", "kv_channels"),
-    "v_head_dim": ("v_head_dim",),
-    "hidden": ("hidden_size", "n_embd", "n_embed", "d_model", "dim"),
-    "longest": (
-        *("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"),
-        *("max_sequence_length", "model_max_length", "n_ctx", "context_length"),
-    ),
-    "window": ("sliding_window", "sliding_window_size", "attention_window_size"),
+ALIASES = {
+    "n_layer": "num_hidden_layers n_layer n_layers num_layers layers",
+    "n_head": "num_attention_heads n_head n_heads num_heads attention_heads",
+    "n_kv_head": "num_key_value_heads n_kv_heads n_head_kv num_kv_heads num_attention_groups"
+    " num_query_groups num_multi_query_heads",
+    "dim_head": "head_dim attention_head_dim kv_channels dim_head",
+    "hidden": "hidden_size n_embd n_embed d_model dim embed_dim",
+    "longest": "max_position_embeddings n_positions max_seq_len seq_length model_max_length n_ctx",
+    "window": "local_attention sliding_window sliding_window_size attention_window_size"
+    " attention_chunk_size window_size",
+    "vocabulary": "vocab_size padded_vocab_size",
+    "width": "intermediate_size_mlp dense_intermediate_size prefix_dense_intermediate_size"
+    " intermediate_size ffn_hidden_size ffn_dim n_inner",
+    "n_expert": "num_local_experts num_experts n_routed_experts moe_num_experts",
+    "n_expert_active": "num_experts_per_tok experts_per_token num_experts_per_token moe_topk moe_k"
+    " moe_top_k top_k_experts",
+    "expert_width": "moe_intermediate_size intermediate_size",
+    "n_shared": "n_shared_experts num_shared_experts moe_num_shared_experts",
+    "shared_width": "shared_expert_intermediate_size shared_intermediate_size share_expert_dim",
+    "n_dense": "first_k_dense_replace num_dense_layers moe_layer_start_index",
+    "sparse_step": "interleave_moe_layer_step decoder_sparse_step",
 }
-# The same for a kind of layer that has a geometry of its own.
-KIND_ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
-    "windowed": {
-        "n_head": ("swa_num_attention_heads", "num_swa_attention_heads"),
-        "n_kv_head": ("swa_num_key_value_heads", "num_swa_key_value_heads"),
-        "dim_head": ("swa_head_dim",),
-        "v_head_dim": ("swa_v_head_dim",),
-    },
-    "full": {"dim_head": ("global_head_dim",), "n_kv_head": ("num_global_key_value_heads",)},
-}
-
-# What the transformers library takes for keys that a file leaves out, by model_type.
-QWEN = {"use_sliding_window": False, "hidden_size": 4096, "num_hidden_layers": 32}
-CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
-    "llama": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
-    "mistral": {
-        "hidden_size": 4096,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "sliding_window": 4096,
-        "max_position_embeddings": 131072,
-    },
-    "qwen2": {**QWEN, "num_attention_heads": 32, "num_key_value_heads": 32},
-    "qwen2_moe": {"use_sliding_window": False},
-    "qwen3": {**QWEN, "num_attention_heads": 32, "num_key_value_heads": 32, "head_dim": 128},
-    "qwen3_moe": {"use_sliding_window": False},
-    "qwen3_next": {"head_dim": 256, "full_attention_interval": 4},
-    "gemma": {"head_dim": 256},
-    "gemma2": {"head_dim": 256, "sliding_window": 4096, "sliding_window_pattern": 2},
-    "gemma3_text": {
-        "num_attention_heads": 8,
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-        "num_hidden_layers": 26,
-        "sliding_window": 4096,
-        "sliding_window_pattern": 6,
-    },
-    "cohere2": {"sliding_window": 4096, "sliding_window_pattern": 4},
-    "gpt_oss": {"head_dim": 64, "sliding_window": 128, "sliding_window_pattern": 2},
-    "llama4_text": {"attention_chunk_size": 8192, "no_rope_layers": []},
-    "llama4": {"attention_chunk_size": 8192, "no_rope_layers": []},
-    "falcon_h1": {"full_attention_interval": 1},  # attention beside a state space in every layer
-    "gpt_bigcode": {"multi_query": True},
-    **{name: {"multi_query": True} for name in ("falcon", "RefinedWeb", "RefinedWebModel")},
-}
+# The part of a key that makes it speak for layers of one kind alone.
+KIND_PARTS = {"windowed": re.compile("swa_|sliding_(?=att)"), "full": re.compile("global_")}
 
 # Objects that hold a multimodal model's text decoder.
 TEXT_SCOPES = ("text_config", "llm_config", "llm_cfg", "language_config", "thinker_config")
 
-# Keys that, set, mean an attention that the cost model does not have ...
-UNSUPPORTED = {
-    "is_encoder_decoder": "an encoder-decoder",
-    "type_vocab_size": "an encoder",
-    "use_bidirectional_attention": "an encoder",
-    "compress_ratios": "compressed KV entries",
-    "num_kv_shared_layers": "layers that use another layer's KV cache",
-    "use_cla": "layers that share a KV cache",
-    "blocksparse_block_size": "block-sparse attention",
-    "layer_group_size": "an unlisted mix of linear and full attention",
+# The model types whose reading was checked, against transformers 5.23 or their own code. After a
+# name: @ latent attention; * layers differ, so that a schedule must say how; % the same where there
+# is a window; ~ a window is in every layer; ^ if use_sliding_window, from max_window_layers on; no
+# such mark: windows are ignored. = the output layer is the embedding unless a file says otherwise;
+# & four hidden sizes wide likewise; $ weights that are not counted here. After ":" what the class
+# takes where a file is silent, K/V heads x head width: as many as heads, and hidden size / heads,
+# if no number stands here; 0: not known. After "!" a key that must be there. "-" is all others.
+CHECKED = """
+afmoe%$:x128 apertus arcee aria_text axk1@ axk2@$ bailing_hybrid@* bamba*:8 beam%$:8x128 biogpt
+bitnet$:5 blip_text_model$ bloom=& chameleon:32 codegen& cohere= cohere2% cohere2_moe%:x128
+cohere_compass_text% cosmos3_edge_text:8x128 cpmant csm$:8 ctrl cwm%:8x128 dbrx:0 deepseek_ocr2_text
+deepseek_v2@ deepseek_v3@ deepseek_v32@ diffllama dots1%:32 emu3_text_model:8 ernie4_5:2x128
+ernie4_5_moe:4 ernie4_5_vl_moe_text:4 evolla$:8 exaone4%:32 exaone_moe%:32 falcon=& falcon_h1$:8
+flex_olmo flint%:4x128 gemma=:16x256 gemma2%=:4x256 gemma3_text%=:4x256 gemma4_text%:4x256
+gemma4_unified_text%:4x256 git glm:2x128 glm4:2x128 glm4_moe:8 glm4_moe_lite@ glm4v_moe_text:8
+glm4v_text:2 glm_image_text$:2 glm_moe_dsa@ glm_ocr_text:8 gpt2=& gpt_bigcode=& gpt_neo*=& gpt_neox
+gpt_neox_japanese gpt_oss%:8x64 gptj& granite granite4_vision_text granite_docling_text:4
+granite_swa%:4 granitemoe granitemoe_swa% granitemoehybrid* granitemoeshared helium:20x128
+hrm_text$:x128!num_layers_per_stack hunyuan_v1_dense hunyuan_v1_moe hunyuan_vl_text hy_v3:8x128
+hy_v4@$ hyperclovax idefics$ inkling2_text%$:8x128!swa_num_key_value_heads
+inkling_text%:8x128!swa_num_key_value_heads internlm3:2x128 iquestcoder:8x128 jais2 jamba*:8
+jetmoe$:16x128 kimi_linear@* kolibri1%:4x128 kosmos_2_5_text_model kosmos_2_text_model laguna%:8x128
+lfm2*:8 lfm2_moe*:8 lfm3*:4x128 llama llama4_text%:8x128 mellum%:4x128 minicpm3@ minimax*~:8
+minimax_m2:8x128 minimax_m3_vl_text:4x128 ministral~:8 ministral3~:8x128 mistral~:8 mistral4@
+mixtral~:8 mllama_text_model*:8 modernbert-decoder%$ molmo2_text:8x128 moshi%$ mpt=&
+muse_glimmer_text%$:2x128 muse_spark_text%$:16x64 nanochat nemotron:0 nemotron_h*:8x128 olmo olmo2
+olmo3% olmo_hybrid* olmoe~ openai-gpt opt= paddleocr_vl_text:2x128 persimmon phi phi3~
+phi4_multimodal~:8 phimoe~:8 qwen2^:32 qwen2_5_omni_text^:4 qwen2_5_vl_text^:8 qwen2_moe%:16
+qwen2_vl_text^:8 qwen3^:32x128 qwen3_5_moe_text*:2x256 qwen3_5_text*:4x256 qwen3_moe%:4
+qwen3_next*:2x256 qwen3_omni_moe_text:4 qwen3_vl_moe_text:16 qwen3_vl_text:32x128
+recurrent_gemma*~!attention_window_size seed_oss:8x128 smollm3%:4 solar_open:8x128 stablelm:32
+starcoder2~=:2 step3_text$ step3p5%:8x128 vaultgemma%:4x256 voxtral_realtime_text~$:8!sliding_window
+xglm youtu@ zamba*:16x0 zamba2*:0x0!attention_head_dim zaya*$:2x128 RefinedWeb=& RefinedWebModel=&
+Yi aquila baichuan btlm$ bunny-phi$ chatglm$ codeshell$ cogvlm$ deci$:0 deepseek hf_olmo$ internlm
+internlm2 jais$ kimi_k2@ llava_llama minicpm$ mixformer-sequential$ molmo$ moss$ nemotron-nas*$:0
+phi-msft$ plamo$ qwen$ stablelm_epoch telechat$ xverse yuan$ -?$:0
+"""
+# What else their classes take; L is a windowed layer of a pattern that repeats, G a full one.
+OFF = {"use_sliding_window": False}
+LLAMA_SIZE = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32}
+CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
+    "llama mistral qwen2 qwen3": LLAMA_SIZE,
+    "gemma3_text": {"hidden_size": 2304, "num_hidden_layers": 26, "num_attention_heads": 8},
+    "cohere2 gemma2 gemma3_text ministral mistral": {"sliding_window": 4096},
+    "gemma2 gpt_oss vaultgemma": {"sliding_window_pattern": "LG"},
+    "cohere2 exaone4 exaone_moe llama4_text olmo3": {"sliding_window_pattern": "LLLG"},
+    "gemma3_text gemma4_text gemma4_unified_text": {"sliding_window_pattern": "LLLLLG"},
+    "exaone4 exaone_moe olmo3": {"max_position_embeddings": 2048},
+    "gemma4_text gemma4_unified_text": {"global_head_dim": 512},
+    "falcon RefinedWeb RefinedWebModel gpt_bigcode": {"multi_query": True},
+    **dict.fromkeys(("qwen2 qwen2_moe qwen3 smollm3", "qwen2_vl_text qwen2_5_vl_text"), OFF),
 }
-# ... and model types that do, by how they begin; `bert` anywhere.
-UNSUPPORTED_TYPES = {
-    **dict.fromkeys(
-        ("electra", "clip", "siglip", "vit", "t5", "umt5", "mt5", "bart"), "an encoder"
-    ),
-    **dict.fromkeys(("whisper", "wav2vec", "wavlm", "mpnet", "longformer", "xlm"), "an encoder"),
-    **dict.fromkeys(("xlnet", "esm", "big_bird", "roformer", "luke", "funnel"), "an encoder"),
-    **dict.fromkeys(("mamba", "falcon_mamba", "rwkv", "retnet", "xlstm"), "no attention"),
-    "longcat_flash": "two attentions in each layer",
+# What the cost model does not have, by the keys that say so and by how such model types begin.
+NOT_MODELLED = {
+    "an encoder": "use_bidirectional_attention eurobert llama_bidirec",
+    "an encoder-decoder": "is_encoder_decoder t5",
+    "a diffusion model": "llada dream diffusion",
+    "compressed KV entries": "compress_ratios compress_rates deepseek_v4",
+    "layers that share a KV cache": "num_kv_shared_layers use_cla kv_source_layers layer_sharing"
+    " gemma3n",
+    "layers that run several times": "total_ut_steps mean_recurrence layer_sharing_repeats",
+    "block-sparse attention": "blocksparse_block_size",
+    "no attention with a growing KV cache": "mamba falcon_mamba rwkv retnet xlstm gla gsa hgrn abc"
+    " linear_attn lightning_attn delta_net gated_delta kda comba mesa_net",
+    "two attentions in each layer": "longcat",
+    "windowed layers with K/V heads of their own": "mimo_v2",
 }
-# Words in a key that speak of heads, or of a layer's reach: with a count or a list under it, such a
-# key that no rule knows is refused; with one of the last only a list is. Where the kind of every
-# layer is listed, reach is known.
-HEAD_WORDS = {"swa", "kv"}
-REACH_WORDS = {"window", "local", "global", "sliding", "chunk"}
-LIST_WORDS = {"attn", "attention", "heads"}
-HARMLESS_WORDS = {"rope", "theta", "freq", "experts", "conv", "mamba", "vision", "image", "cache"}
-KNOWN_KEYS = {
-    *("use_sliding_window", "attention_chunk_size", "max_window_layers", "window_size"),
-    *("attn_layer_offset", "attn_config", "kv_lora_rank", "multi_query_group_num", "chunk_size"),
-}
+# Keys that, set in a type that was not checked, may change its attention, and parts that do not.
+TELLING = re.compile(
+    "window|sliding|swa_|local|global|chunk|shar(e|ed|ing)_(head|kv|layer|att)|_shar(ed|ing)|recur"
+    "|loop|_kv_|per_layer|expand_|compress_|index_|sparse_(att|conf)|mamba|ssm|linear|conv|lru|rwkv"
+    "|att(entio)?n_(type|mode|method|head|proj|con|layer)|layer_(group|pattern|period)|_interval"
+)
+HARMLESS = re.compile("rope|expert|moe|mlp|vision|image|audio|bias|norm|^max_window_layers$|^use_")
+# Keys whose sparse reading is not modelled, nor their own small caches.
+SPARSE_KEYS = ("index_topk", "sparse_config", "index_topk_blocks")
 
 # The kind of a layer by the names that files give it; "none" keeps no growing KV cache.
-LAYER_KINDS = {
-    **dict.fromkeys(("full_attention", "attention", "global", "hybrid", "full", "*", "G"), "full"),
-    **dict.fromkeys(
-        ("sliding_attention", "chunked_attention", "local", "sliding", "L"), "windowed"
-    ),
-    **dict.fromkeys(("linear_attention", "mamba", "mamba2", "recurrent", "conv", "moe"), "none"),
-    **dict.fromkeys(("mlp", "M", "-", "E"), "none"),
+KIND_NAMES = {
+    "full": "* G full global attention full_attention hybrid indexed_attention"
+    " deepseek_sparse_attention",
+    "windowed": "L local sliding sliding_attention chunked_attention hybrid_sliding",
+    "none": "M - E mamba mamba2 recurrent conv moe mlp linear_attention",
 }
-# Keys of layers without a growing cache: with one of these the schedule must be known.
-CACHELESS_PREFIXES = ("mamba_", "ssm_", "linear_", "rwkv", "lru_", "conv_", "lightning", "gla_")
+LAYER_KINDS = {name: kind for kind, names in KIND_NAMES.items() for name in names.split()}
+ALL_LAYERS = range(10_000)  # more than any model has
 
 Config = Mapping[str, Any]
 
 
-def import_model(path: str, changes: Mapping[str, Any] = {}) -> Model:
-    """The model that a published config.json (a file, or the folder that holds it) describes.
+def picked(indices: Iterable[int], names: str) -> Iterator[str]:
+    """The first of two names for the layers of these indices, the second for others, endless."""
+    listed = indices if isinstance(indices, range) else set(indices)
+    return (names[i not in listed] for i in itertools.count())
 
-    Right or refused: InputError names the field that keeps its attention from being known.
-    """
+
+# How files say which layer is of which kind, by the names above: the first that is set, and that,
+# where a second word stands here, CHECKED has with it.
+SCHEDULES: dict[str, Callable[[Any, Config], Iterable[Any]]] = {
+    "block_configs": lambda v, c: (  # Nemotron-NAS: a search left some layers without attention
+        "*-"[any(map(each["attention"].get, ("no_op", "replace_with_linear")))] for each in v
+    ),
+    "layer_types": lambda v, c: v,
+    "layers_block_type": lambda v, c: v,
+    "hybrid_override_pattern": lambda v, c: v,
+    "attention_layers": lambda v, c: v,
+    "attention_types": lambda v, c: (
+        each for names, n in v if names for _ in range(n) for each in names
+    ),
+    "block_types": lambda v, c: itertools.cycle(v),
+    "_block_types": lambda v, c: itertools.cycle(v),
+    "attn_type_list": lambda v, c: ({1: "*", 0: "M"}[i] for i in v),
+    "hybrid_layer_pattern": lambda v, c: ({1: "L", 0: "G"}[i] for i in v),
+    "no_rope_layers llama4_text": lambda v, c: ({1: "L", 0: "G"}[i] for i in v),
+    "sliding_window_per_layer": lambda v, c: ("GL"[bool(i)] for i in v),
+    "linear_attn_config": lambda v, c: picked((i - 1 for i in v["full_attn_layers"]), "*M"),
+    "full_attn_idxs": lambda v, c: picked(v, "*M"),
+    "attn_layer_indices": lambda v, c: picked(v, "*M"),
+    "cross_attention_layers": lambda v, c: picked(v, "M*"),
+    "sliding_window_layers": lambda v, c: picked(v, "LG"),
+    "attn_layer_period jamba": lambda v, c: picked(ALL_LAYERS[c["attn_layer_offset"] :: v], "*M"),
+    "full_attention_interval": lambda v, c: picked(ALL_LAYERS[v - 1 :: v], "*M"),
+    "global_attn_every_n_layers modernbert-decoder": lambda v, c: picked(ALL_LAYERS[::v], "GL"),
+    "max_window_layers ^": lambda v, c: picked(ALL_LAYERS[v:], "LG"),
+    "sliding_window_pattern": lambda v, c: (
+        picked(ALL_LAYERS[v - 1 :: v], "GL") if isinstance(v, int) else itertools.cycle(v)
+    ),
+}
+READ = {*(key for names in ALIASES.values() for key in names.split())}
+
+
+def text_scope(document: object) -> dict[str, Any]:
+    """The text decoder's part of a config, with what only its wrapper says."""
+    scope: Any = document
+    while isinstance(scope, dict):
+        inner = next((scope[key] for key in TEXT_SCOPES if isinstance(scope.get(key), dict)), None)
+        if inner is None:
+            return scope
+        outer, scope = scope, dict(inner)
+        scope["model_type"] = inner.get("model_type") or outer.get("model_type")
+        if "tie_word_embeddings" in outer:
+            scope["tie_word_embeddings"] = outer["tie_word_embeddings"]
+        if outer.get("model_type") == "paligemma":  # looks both ways at images only
+            scope.pop("use_bidirectional_attention", None)
+    raise InputError(f"must be an object {{...}}, not {quoted(document)}")
+
+
+def checked_type(model_type: object) -> re.Match[str]:
+    """What CHECKED has on a model type, or on all those that it does not have."""
+    notes = r"(?P<marks>[@*~%^?=&$]*)(:(?P<n_kv_head>\d*)(x(?P<dim_head>\d+))?)?(!(?P<key>\w+))?"
+    names = (str(model_type), f"{model_type}_text", "-")
+    words = (rf"(?<!\S)(?P<name>{re.escape(name)}){notes}(?!\S)" for name in names if name)
+    return next(found for found in (re.search(word, CHECKED) for word in words) if found)
+
+
+def count(config: Config, quantity: str, default: int | None = None) -> int:
+    """The count under the first of a quantity's names that is present; else the default, if any."""
+    names = ALIASES.get(quantity, quantity).split()
+    for key in names:
+        unused = config.get(key) in (0, -1) and not quantity.startswith(("n_head", "n_kv", "n_l"))
+        if config.get(key) is not None and not unused:
+            try:
+                return check_count(config[key])
+            except InputError as error:
+                raise InputError(f"{key} {error}") from None
+    if default is None:
+        raise InputError(f"no {' or '.join(names[:2])}, and no default for it is known")
+    return default
+
+
+def refuse_unsaid(config: Config, unchecked: str) -> None:
+    """InputError for keys whose meaning in a model type that was not checked is not known."""
+    if not any("vocab_size" in key for key in config):
+        raise InputError("no vocab_size: not the config of a language model")
+    for key, value in config.items():
+        of_layers = isinstance(value, list) and len(value) == count(config, "n_layer")
+        is_set = value not in (None, False, 0, 1, -1, [], {})
+        telling = of_layers or (is_set and TELLING.search(key))
+        plain = {part.sub("", key) for part in KIND_PARTS.values()}
+        read = plain & READ or (key in SCHEDULES and not isinstance(value, int))
+        if telling and not read and not HARMLESS.search(key):
+            raise InputError(f"{key} {quoted(value)} may change its attention, and {unchecked}")
+
+
+def refuse_unmodelled(config: Config, known: re.Match[str]) -> None:
+    """InputError for what is no decoder, or has an attention that is not modelled or not said."""
+    kind = f"model_type {quoted(config.get('model_type'))}"
+    for why, words in NOT_MODELLED.items():
+        for word in words.split():
+            key = "model_type" if kind[12:].lower().startswith(word) else word
+            if config.get(key) and config[key] != "vision":  # Gemma 4: both ways at images only
+                raise InputError(f"{key} {quoted(config[key])}: {why}, not modelled")
+    if config.get("is_causal") is False or "ForMaskedLM" in str(config.get("architectures")):
+        raise InputError("is_causal false, or architectures ForMaskedLM: an encoder, not modelled")
+    if known["key"] and config.get(known["key"]) is None:
+        raise InputError(f"no {known['key']}, and {kind} has no default for it that is known")
+    if known["name"] == "-":
+        refuse_unsaid(config, f"{kind} was not checked")
+
+
+def window_keys(config: Config) -> int:
+    """How many keys a windowed layer sees; 0: there is no window, or one without effect."""
+    both_sides = 2 if config.get("local_attention") else 1  # ModernBERT's
+    window, longest = count(config, "window", 0) // both_sides, count(config, "longest", 0)
+    unused = config.get("use_sliding_window") is False or (longest and window >= longest)
+    return 0 if unused else window
+
+
+def layer_kinds(config: Config, known: re.Match[str]) -> list[str]:
+    """The kind of each layer: "full", "windowed" or "none"."""
+    listed = config.get("layer_types") or config.get("layers_block_type")
+    n = count(config, "n_layer", len(listed) if isinstance(listed, list) else None)
+    if n > len(ALL_LAYERS):
+        raise InputError(f"num_hidden_layers {n}: more layers than any model has")
+    window, marks = window_keys(config), set(known["marks"])
+    switches = ("use_sliding_window", "sliding_window_per_layer")
+    unsaid = config.keys().isdisjoint([*ALIASES["window"].split(), *switches])
+    for words, rule in SCHEDULES.items():
+        key, _, only = words.partition(" ")
+        value = config.get(key)
+        if value and only in known.group():
+            try:
+                if isinstance(value, int):
+                    check_count(value)
+                kinds = [LAYER_KINDS[name] for name in itertools.islice(rule(value, config), n)]
+            except KeyError as error:
+                raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
+            except (TypeError, ValueError, AttributeError, InputError):
+                raise InputError(f"{key} {quoted(value)}: not a layer schedule") from None
+            if len(kinds) < n or set(kinds) == {"none"}:
+                raise InputError(f"{key} has {len(kinds)} entries for {n} layers, or no attention")
+            break
+    else:
+        if "*" in marks or (window and marks & {*"%^?"}) or (unsaid and "%" in marks):
+            raise InputError("no layer_types, so which layers are of which kind is not known")
+        kinds = ["full"] * n
+    kinds[-1] = "full" if known["name"].startswith("gemma4") else kinds[-1]  # its class's rule
+    if unsaid and "windowed" in kinds:
+        raise InputError("no sliding_window, but windowed layers")
+    return ["windowed" if window and "~" in marks and kind == "full" else kind for kind in kinds]
+
+
+def of_layer(config: Config, kind: str, i: int) -> Config:
+    """The config as layer i sees it: what is said of its kind, or of it alone, on top."""
+    own: dict[str, Any] = {}
+    overrides = config["per_layer_config"]
+    for key, value in config.items():
+        name = KIND_PARTS[kind].sub("", key)
+        if key.endswith("_per_layer") and isinstance(value, list):
+            if i >= len(value):
+                raise InputError(f"{key} has only {len(value)} entries")
+            own[key[: -len("_per_layer")]] = value[i]
+        elif name != key and name in READ and value is not None and not overrides:
+            if "global_key" in key and not config.get("attention_k_eq_v"):
+                continue
+            own[name] = value
+    if kind == "windowed" and isinstance(config.get("attention_other_setting"), dict):
+        own.update(config["attention_other_setting"])  # Step 3.5
+    if config.get("block_configs"):  # Nemotron-NAS gives a group's size
+        group = count(config["block_configs"][i]["attention"], "n_heads_in_group")
+        if count(config, "n_head") % group:
+            raise InputError(f"n_heads_in_group {group} does not divide the heads")
+        own["num_key_value_heads"] = count(config, "n_head") // group
+    own.update(overrides.get(i, {}))
+    if kind == "full" and own.get("sliding_window"):
+        raise InputError(f"sliding_window of layer {i}, but that is a full one")
+    return {**config, **own}
+
+
+def layer_shape(config: Config, kind: str, known: re.Match[str]) -> Layers:
+    """One layer with attention, as it sees the config; Layers of one."""
+    n_head, window = count(config, "n_head"), window_keys(config) if kind == "windowed" else 0
+    kind = "windowed" if window else "full"
+    if (config.get("kv_lora_rank") or "@" in known["marks"]) and config.get("use_mla") is not False:
+        if known["name"] == "minicpm3":
+            config = {"v_head_dim": count(config, "hidden") // n_head, **config}
+        rank, rope, nope, dim_v = (count(config, key) for key in LATENT_KEYS)
+        return Layers(kind, 1, n_head, n_head, nope + rope, dim_v, window, rank, rope)
+    dim_head = count(config, "dim_head", int(known["dim_head"] or 0))
+    if config.get("attention_projection_size"):  # Yuan 2
+        dim_head = count(config, "attention_projection_size") // n_head
+    if not dim_head:
+        hidden = count(config, "hidden")
+        if hidden % n_head or known["dim_head"]:
+            raise InputError(f"no head_dim, and hidden_size {hidden} is not {n_head} heads")
+        dim_head = hidden // n_head
+    n_kv_head = kv_heads(config, n_head, known["n_kv_head"] or "")
+    if n_head % n_kv_head:
+        raise InputError(f"num_key_value_heads {n_kv_head} does not divide {n_head} heads")
+    dim_v = count(config, "v_head_dim", dim_head)
+    return Layers(kind, 1, n_head, n_kv_head, dim_head, dim_v, window)
+
+
+def kv_heads(config: Config, n_head: int, of_class: str) -> int:
+    """Key/value heads of a layer, by the many ways of saying so."""
+    if config.get("multi_query_attention"):  # ChatGLM
+        return count(config, "multi_query_group_num")
+    if config.get("n_shared_head"):  # PLaMo
+        return n_head // count(config, "n_shared_head")
+    inner = config.get("attn_config")
+    if isinstance(inner, dict):  # MPT, DBRX
+        config = {**config, "num_key_value_heads": inner.get("kv_n_heads"), **inner}
+    said = {key for key in ALIASES["n_kv_head"].split() if config.get(key) is not None}
+    one = "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}"
+    if config.get("multi_query") and not config.get("new_decoder_architecture"):
+        one = not said - {"num_kv_heads"}  # Falcon 7B: that is not in use
+    if one:
+        return 1
+    if of_class != "0" and "num_key_value_heads" in config:
+        of_class = ""  # a null means as many as heads
+    return count(config, "n_kv_head", {"": n_head, "0": None}.get(of_class, int(of_class or 0)))
+
+
+# What tells a gated layer, of three matrices, from one of two; weights that are not counted here.
+ACTIVATIONS = ("hidden_act", "hidden_activation", "activation_function", "activation")
+UNCOUNTED = ("hidden_size_per_layer_input", "moe_latent_size", "enable_moe_block")
+
+
+def sparse_layers(config: Config, n: int) -> int:
+    """How many of n layers have experts, where any has."""
+    for key in ("mlp_layer_types", "moe_layer_freq"):
+        if isinstance(config.get(key), list):
+            return sum({"sparse": 1, "dense": 0, 1: 1, 0: 0}[each] for each in config[key][:n])
+    first, step = count(config, "n_dense", 0), count(config, "sparse_step", 1)
+    dense = config.get("mlp_only_layers") or ()
+    return sum((i + 1) % step == 0 and i not in dense for i in range(first, n))
+
+
+def parameters(
+    config: Config, known: re.Match[str], layers: Sequence[Layers]
+) -> tuple[float, float] | None:
+    """All parameters, and those that a token uses, without norms and biases; None: unknown."""
+    act, marks = next((config[key] for key in ACTIVATIONS if config.get(key)), ""), known["marks"]
+    if "$" in marks or any(map(config.get, UNCOUNTED)) or not (act or "&" in marks):
+        return None
+    hidden, n, attention = count(config, "hidden"), sum(each.n_layer for each in layers), 0
+    for each in layers:
+        queries, values = each.n_head * each.dim_qk, each.n_head * each.dim_v
+        one = hidden * (queries + each.row_elements + values)
+        if each.kv_lora_rank:
+            up = each.n_head * (each.dim_qk - each.qk_rope_head_dim) + values
+            low = count(config, "q_lora_rank", 0)
+            one += each.kv_lora_rank * up - (hidden * queries if low else 0)
+            one += low * (hidden + queries)
+        attention += each.n_layer * one
+    expert, active = count(config, "n_expert", 0), count(config, "n_expert_active", 0)
+    sparse = sparse_layers(config, n) if expert > 1 else 0
+    width = count(config, "width", 4 * hidden if "&" in marks else 0)
+    expert_width = count(config, "expert_width", 0)
+    if (sparse < n and not width) or (sparse and not (expert_width and 0 < active <= expert)):
+        return None
+    shared = count(config, "n_shared", int(known["name"] == "llama4_text")) * expert_width
+    matrix = hidden * (3 if act in ("silu", "swiglu") or "gemma" in known["name"] else 2)
+    routed = sparse * expert * matrix * expert_width
+    shared = shared or count(config, "shared_width", 0)
+    rest = attention + matrix * ((n - sparse) * width + sparse * shared) + sparse * expert * hidden
+    tied = config.get("tie_word_embeddings", "=" in marks)
+    rest += count(config, "vocabulary") * hidden * (1 if tied else 2)
+    return rest + routed, rest + routed * (active / expert if routed else 0)
+
+
+def with_defaults(scope: dict[str, Any], name: str) -> Config:
+    """A config over what its class takes, less what it says itself, by whatever name."""
+    names = [names.split() for names in ALIASES.values()]
+    said = {key for each in names if not scope.keys().isdisjoint(each) for key in each}
+    rows = [row for types, row in CLASS_DEFAULTS.items() if name in types.split()]
+    config = {**{key: row[key] for row in rows for key in row if key not in said}, **scope}
+    try:
+        own = {int(i): dict(own) for i, own in (config.get("per_layer_config") or {}).items()}
+    except (AttributeError, TypeError, ValueError):
+        raise InputError("per_layer_config must hold objects under the numbers of layers") from None
+    if any(each.get("skip") for each in own.values()):
+        raise InputError("per_layer_config has a skip, and what that leaves is not modelled")
+    return {**config, "per_layer_config": own}
+
+
+def published_model(document: object, name: str, source: str) -> Model:
+    scope = text_scope(document)
+    kind = scope.get("model_type")
+    known = checked_type(kind)
+    config = with_defaults(scope, known["name"])
+    refuse_unmodelled(config, known)
+    kinds = layer_kinds(config, known)
+    per_layer = ("_per_layer", "block_configs", "per_layer_config")
+    varied = any(config[key] for key in config if key.endswith(per_layer))
+    alike = collections.Counter((each, i if varied else 0) for i, each in enumerate(kinds))
+    shapes: collections.Counter[Layers] = collections.Counter()
+    for (each, i), n in alike.items():
+        if each != "none":
+            shapes[layer_shape(of_layer(config, each, i), each, known)] += n
+    layers = sorted((one._replace(n_layer=n) for one, n in shapes.items()), key=lambda x: x.kind)
+    sparse, window = filter(config.get, SPARSE_KEYS), window_keys(config)
+    notes = [f"{key}, sparse attention, is counted as dense" for key in sparse]
+    if window and not {*known["marks"]} & {*"*%~^?"} and "windowed" not in kinds:
+        notes.append(f"sliding_window {window}: its class ignores it, some engines do not")
+    if known["name"] == "-":
+        read = (f"{x.n_layer} {x.kind}, {x.n_head} heads, {x.n_kv_head} K/V" for x in layers)
+        notes.append(f"model_type {quoted(kind)} was not checked: read as {' + '.join(read)}")
+    figures: dict[str, Any] = {"n_layer": len(kinds)}
+    params = None
+    with contextlib.suppress(InputError, TypeError, KeyError):  # what is not said well is not known
+        figures["hidden_size"] = count(config, "hidden")
+        expert, active = count(config, "n_expert", 0), count(config, "n_expert_active", 0)
+        if 1 < expert >= active > 0:
+            figures.update(n_expert=expert, n_expert_active=active)
+        counted = parameters(config, known, layers) if "none" not in kinds else None
+        if counted:
+            total, active_params = counted
+            params = read_parameters(
+                {**figures, "params_b": total, "active_params_b": active_params}
+            )
+    if params:
+        figures.update(params_b=params.total, active_params_b=params.active)
+    return Model(
+        name=name,
+        n_layer=len(kinds),
+        layers=tuple(layers),
+        params=params,
+        hidden_size=figures.get("hidden_size"),
+        figures=figures,
+        source=source,
+        notes=tuple(f"{name}: {note}" for note in notes),
+    )
+
+
+def with_figures(model: Model, changes: Mapping[str, Any]) -> Model:
+    """A published model with other figures of the whole, by the config's keys and in its units."""
+    own = changes.keys() - "params_b active_params_b n_expert n_expert_active hidden_size".split()
+    if own:
+        raise InputError(f"Model.{min(own)} is the file's own: --set takes what is of the whole")
+    scaled = {key: value * CONFIG_KEYS["Model"][key].scale for key, value in changes.items()}
+    figures = {**model.figures, **scaled}
+    params, hidden_size = read_parameters(figures), figures.get("hidden_size")
+    return model._replace(params=params, hidden_size=hidden_size, figures=figures)
+
+
+def import_model(path: str, changes: Mapping[str, Any] = {}) -> Model:
+    """The model that a published config.json (a file, or the folder that holds it) describes."""
     file = os.path.join(path, "config.json") if os.path.isdir(path) else path
-    name = os.path.basename(os.path.abspath(file))
-    if name == "config.json":
-        name = os.path.basename(os.path.dirname(os.path.abspath(file)))
-    name = ascii(name.removesuffix(".json"))[1:-1] if path != "-" else "standard input"
     document = read_json(file, finite=False)
+    folder, name = os.path.split(os.path.abspath(file))
+    name = os.path.basename(folder) if name == "config.json" else name.removesuffix(".json")
+    name = ascii(name)[1:-1] if path != "-" else "standard input"
     try:
         model = published_model(document, name, source_name(file))
         return with_figures(model, changes) if changes else model
     except InputError as error:
         raise InputError(f"--model {source_name(file)}: {error}") from None
-
-
-def with_figures(model: Model, changes: Mapping[str, Any]) -> Model:
-    """A published model with other figures of the whole, by the config's keys."""
-    own = changes.keys() - {
-        "params_b",
-        "active_params_b",
-        "n_expert",
-        "n_expert_active",
-        "hidden_size",
-    }
-    if own:
-        raise InputError(
-            f"Model.{min(own)} is the file's own: --set takes what describes the whole"
-        )
-    scaled = {key: value * CONFIG_KEYS["Model"][key].scale for key, value in changes.items()}
-    figures = {**model.figures, **scaled}
-    return model._replace(
-        params=read_parameters(figures), hidden_size=figures.get("hidden_size"), figures=figures
-    )
-
-
-# Keys whose sparse reading is not modelled, nor their own small caches.
-SPARSE_KEYS = ("index_topk", "sparse_config")
-
-
-def published_model(document: object, name: str, source: str) -> Model:
-    config = text_scope(document)
-    refuse_unsupported(config)
-    kinds = layer_kinds(config)
-    window = window_keys(config)
-    shapes: dict[Layers, int] = {}
-    for i, kind in enumerate(kinds):
-        if kind != "none":
-            shape = layer_shape(config, i, kind, window)
-            shapes[shape] = shapes.get(shape, 0) + 1
-    if not shapes:
-        raise InputError("no layer has attention with a KV cache")
-    layers = tuple(shape._replace(n_layer=count) for shape, count in shapes.items())
-    layers = tuple(sorted(layers, key=lambda each: each.kind))
-    sparse = [key for key in SPARSE_KEYS if config.get(key)]
-    note = f"{name}: {sparse[0]}, sparse attention, is counted as dense" if sparse else ""
-    return Model(
-        name=name,
-        n_layer=len(kinds),
-        layers=layers,
-        params=None,
-        hidden_size=aliased(config, "hidden"),
-        figures={"model_type": config.get("model_type"), "n_layer": len(kinds)},
-        source=source,
-        note=note,
-    )
-
-
-def text_scope(document: object) -> Config:
-    """The text decoder's part of a config, with its class's defaults under it."""
-    scope: Any = document
-    while isinstance(scope, dict):
-        inner = [scope[key] for key in TEXT_SCOPES if isinstance(scope.get(key), dict)]
-        if not inner:
-            defaults = CLASS_DEFAULTS.get(str(scope.get("model_type")), {})
-            said = [names for names in ALIASES.values() if not scope.keys().isdisjoint(names)]
-            known = {name for names in said for name in names}
-            return {**{key: defaults[key] for key in defaults if key not in known}, **scope}
-        scope = inner[0]
-    raise InputError(f"must be an object {{...}}, not {quoted(document)}")
-
-
-def refuse_unsupported(config: Config) -> None:
-    """InputError for what is no decoder, or has attention of a kind that is not modelled."""
-    kind = str(config.get("model_type")).lower()
-    why = next((w for start, w in UNSUPPORTED_TYPES.items() if kind.startswith(start)), None)
-    if why is None and "bert" in f"{kind} {config.get('architectures')}".lower():
-        why = "an encoder"
-    if why:
-        raise InputError(f"model_type {quoted(config.get('model_type'))}: {why}, not modelled")
-    for key, why in UNSUPPORTED.items():
-        if config.get(key) and config[key] != "vision":  # Gemma 4 looks both ways at images only
-            raise InputError(f"{key} {quoted(config[key])}: {why}, not modelled")
-    if config.get("is_causal") is False:
-        raise InputError("is_causal false: an encoder, not modelled")
-    if not any("vocab_size" in key for key in config) and kind not in CLASS_DEFAULTS:
-        raise InputError("no vocab_size: not the config of a language model")
-    known = KNOWN_KEYS.union(SCHEDULES, *ALIASES.values())
-    known.update(*(keys for of_kind in KIND_ALIASES.values() for keys in of_kind.values()))
-    known.update([f"{name}_per_layer" for name in known])
-    scheduled = any(config.get(key) for key in LISTS_OF_ALL)
-    for key, value in config.items():
-        words = set(key.split("_"))
-        if key in known or words & HARMLESS_WORDS or not value:
-            continue
-        listed = isinstance(value, (list, dict))
-        telling = (
-            words & HEAD_WORDS or "key_value" in key or (words & REACH_WORDS and not scheduled)
-        )
-        if (telling and (listed or type(value) is int)) or (words & LIST_WORDS and listed):
-            raise InputError(f"{key} {quoted(value)}: not a key whose meaning is known here")
-
-
-def counted(config: Config, key: str) -> int:
-    """The count under a key, or an InputError that names it."""
-    try:
-        return check_count(config.get(key))
-    except InputError as error:
-        raise InputError(f"{key} {error}") from None
-
-
-def aliased(config: Config, quantity: str, kind: str = "", i: int = 0) -> int | None:
-    """The first of a quantity's aliases that is present, of layer i where each has its own; None
-    if none is.
-    """
-    for key in (*KIND_ALIASES.get(kind, {}).get(quantity, ()), *ALIASES[quantity]):
-        of_layers = config.get(f"{key}_per_layer")
-        if isinstance(of_layers, list):
-            if i >= len(of_layers):
-                raise InputError(f"{key}_per_layer has only {len(of_layers)} entries")
-            return counted({f"{key}_per_layer": of_layers[i]}, f"{key}_per_layer")
-        unused = config.get(key) == 0 and quantity in ("v_head_dim", "window")
-        if config.get(key) is not None and not unused:
-            return counted(config, key)
-    return None
-
-
-def needed(config: Config, quantity: str) -> int:
-    value = aliased(config, quantity)
-    if value is None:
-        raise InputError(f"no {' or '.join(ALIASES[quantity][:2])}, and no default for it is known")
-    return value
-
-
-def window_keys(config: Config) -> int | None:
-    """How many keys a windowed layer sees; None where there is no window, or one without effect."""
-    if config.get("use_sliding_window") is False:
-        return None
-    if str(config.get("model_type")).startswith("llama4"):
-        return counted(config, "attention_chunk_size")
-    if config.get("attention_layers") or config.get("attention_types"):  # GPT-Neo
-        return counted(config, "window_size")
-    window, longest = aliased(config, "window"), aliased(config, "longest")
-    return None if window is None or (longest and window >= longest) else window
-
-
-def layer_kinds(config: Config) -> list[str]:
-    """The kind of each layer: "full", "windowed" or "none"."""
-    n = aliased(config, "n_layer")
-    if n is None:
-        listed = [config[key] for key in LISTS_OF_ALL if isinstance(config.get(key), (list, str))]
-        n = len(listed[0]) if listed else needed(config, "n_layer")
-    if n > 10_000:
-        raise InputError(f"num_hidden_layers {n}: more layers than any model has")
-    for key, rule in SCHEDULES.items():
-        if config.get(key) is not None:
-            try:
-                kinds = rule(config, config[key], n)
-            except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError):
-                raise InputError(f"{key} {quoted(config[key])}: not a layer schedule") from None
-            if kinds is None:
-                continue
-            if len(kinds) < n:
-                raise InputError(f"{key} has {len(kinds)} entries for {n} layers")
-            return kinds[:n]
-    cacheless = [key for key in config if key.startswith(CACHELESS_PREFIXES)]
-    if cacheless:
-        raise InputError(f"{cacheless[0]}, but no layer_types: which layers keep a cache?")
-    return ["windowed" if window_keys(config) else "full"] * n
-
-
-def by_name(config: Config, names: Any, n: int) -> list[str]:
-    for name in names:
-        if name not in LAYER_KINDS:
-            raise InputError(f"a layer of kind {quoted(name)}: an unknown attention")
-    return [LAYER_KINDS[name] for name in names]
-
-
-def chosen(indices: Iterable[int], n: int, kind: str, other: str) -> list[str]:
-    """`kind` for the layers of these indices, `other` for the rest."""
-    listed = set(indices)
-    return [kind if i in listed else other for i in range(n)]
-
-
-def repeated(pattern: Sequence[Any], n: int) -> list[Any]:
-    return list(itertools.islice(itertools.cycle(pattern), n))
-
-
-def by_pattern(config: Config, pattern: Any, n: int) -> list[str]:
-    """Every p-th layer full, or a string of L(ocal) and G(lobal) that repeats."""
-    if isinstance(pattern, str):
-        return by_name(config, repeated(pattern, n), n)
-    if type(pattern) is not int or pattern < 1:
-        raise ValueError
-    return chosen(range(pattern - 1, n, pattern), n, "full", "windowed")
-
-
-def by_block(config: Config, blocks: Any, n: int) -> list[str]:
-    """Nemotron-NAS: a search left some layers without attention."""
-    attention = [block["attention"] for block in blocks]
-    if any(each.get("window_length") for each in attention):
-        raise InputError("block_configs has a window_length, not modelled")
-    without = [each.get("no_op") or each.get("replace_with_linear") for each in attention]
-    return ["none" if each else "full" for each in without]
-
-
-def by_cycle(config: Config, kinds: Any, n: int) -> list[str]:
-    """RecurrentGemma: a pattern that repeats; its attention is windowed."""
-    named = by_name(config, repeated(kinds, n), n)
-    return ["windowed" if kind == "full" else kind for kind in named]
-
-
-def no_rope(config: Config, layers: Any, n: int) -> list[str] | None:
-    """Llama 4: layers without rotary positions see everything, the others a chunk."""
-    if not str(config.get("model_type")).startswith("llama4"):
-        return None
-    flags = layers or [(i + 1) % 4 for i in range(n)]
-    return ["windowed" if flag else "full" for flag in flags]
-
-
-def from_layer(config: Config, first: Any, n: int) -> list[str] | None:
-    """Qwen2: the layers from max_window_layers on; its mixture of experts, every other before."""
-    if config.get("use_sliding_window") is not True:
-        return None
-    if config.get("model_type") == "qwen2_moe":
-        return chosen(range(0, min(first, n), 2), n, "windowed", "full")
-    return chosen(range(first, n), n, "windowed", "full")
-
-
-# How files say which layer is of which kind; the first that is present counts.
-SCHEDULES: dict[str, Callable[[Config, Any, int], list[str] | None]] = {
-    "block_configs": by_block,
-    "layer_types": by_name,
-    "layers_block_type": by_name,
-    "hybrid_override_pattern": by_name,
-    "linear_attn_config": lambda c, v, n: chosen(
-        (i - 1 for i in v["full_attn_layers"]), n, "full", "none"
-    ),
-    "attn_type_list": lambda c, v, n: [{1: "full", 0: "none"}[i] for i in v],
-    "hybrid_layer_pattern": lambda c, v, n: [{0: "full", 1: "windowed"}[i] for i in v],
-    "full_attn_idxs": lambda c, v, n: chosen(v, n, "full", "none"),
-    "sliding_window_layers": lambda c, v, n: chosen(v, n, "windowed", "full"),
-    "attn_layer_indices": lambda c, v, n: chosen(v, n, "full", "none"),
-    "attn_layer_period": lambda c, v, n: chosen(
-        range(c.get("attn_layer_offset", 0), n, v), n, "full", "none"
-    ),
-    "full_attention_interval": lambda c, v, n: chosen(range(v - 1, n, v), n, "full", "none"),
-    "cross_attention_layers": lambda c, v, n: chosen(v, n, "none", "full"),
-    "no_rope_layers": no_rope,
-    "attention_layers": by_name,
-    "attention_types": lambda c, v, n: by_name(
-        c, [kind for kinds, times in v for kind in list(kinds) * min(times, n)], n
-    ),
-    "block_types": by_cycle,
-    "_block_types": by_cycle,
-    "sliding_window_pattern": by_pattern,
-    "_sliding_window_pattern": by_pattern,
-    "layer_switch": by_pattern,
-    "max_window_layers": from_layer,
-}
-LISTS_OF_ALL = ("layer_types", "layers_block_type", "hybrid_override_pattern", "block_configs")
-
-
-def layer_shape(config: Config, i: int, kind: str, window: int | None) -> Layers:
-    """One layer with attention; Layers of one."""
-    if kind == "windowed" and window is None:
-        stated = config.get("use_sliding_window") is False or aliased(config, "window")
-        if not stated and "sliding_window" not in config:
-            raise InputError("windowed layers, but no sliding_window")
-        kind = "full"
-    keys = window or 0 if kind == "windowed" else 0
-    hidden, n_head = aliased(config, "hidden"), aliased(config, "n_head", kind, i)
-    if n_head is None:
-        n_head = needed(config, "n_head")
-    if config.get("kv_lora_rank") and config.get("use_mla") is not False:
-        return latent_shape(config, kind, n_head, keys)
-    dim_head = aliased(config, "dim_head", kind, i)
-    if dim_head is None:
-        if hidden is None or hidden % n_head:
-            raise InputError(f"no head_dim, and hidden_size {hidden} is not {n_head} heads")
-        dim_head = hidden // n_head
-    n_kv_head = kv_heads(config, i, kind, n_head)
-    if n_head % n_kv_head:
-        raise InputError(f"num_key_value_heads {n_kv_head} does not divide {n_head} heads")
-    return Layers(
-        kind=kind,
-        n_layer=1,
-        n_head=n_head,
-        n_kv_head=n_kv_head,
-        dim_qk=dim_head,
-        dim_v=aliased(config, "v_head_dim", kind) or dim_head,
-        window=keys,
-    )
-
-
-def latent_shape(config: Config, kind: str, n_head: int, window: int) -> Layers:
-    """Latent attention; `head_dim` says nothing here."""
-    rope = counted(config, "qk_rope_head_dim")
-    if config.get("qk_nope_head_dim") is None:
-        dim_qk = counted(config, "qk_head_dim")
-    else:
-        dim_qk = counted(config, "qk_nope_head_dim") + rope
-    dim_v = aliased(config, "v_head_dim") or needed(config, "hidden") // n_head
-    rank = counted(config, "kv_lora_rank")
-    return Layers(kind, 1, n_head, n_head, dim_qk, dim_v, window, rank, rope)
-
-
-def kv_heads(config: Config, i: int, kind: str, n_head: int) -> int:
-    """Key/value heads of layer i; where nothing is said, as many as query heads."""
-    if config.get("block_configs"):  # Nemotron-NAS gives a group's size
-        group = counted(config["block_configs"][i]["attention"], "n_heads_in_group")
-        if n_head % group:
-            raise InputError(f"n_heads_in_group {group} does not divide {n_head} heads")
-        return n_head // group
-    if config.get("multi_query_attention"):  # ChatGLM
-        return counted(config, "multi_query_group_num")
-    inner = config.get("attn_config")
-    if isinstance(inner, dict):  # MPT, DBRX
-        if inner.get("attn_type") == "multiquery_attention":
-            return 1
-        if inner.get("kv_n_heads") is not None:
-            return counted(inner, "kv_n_heads")
-    counts = [key for key in ALIASES["n_kv_head"] if config.get(key) is not None]
-    grouped = config.get("new_decoder_architecture") or set(counts) - {"num_kv_heads"}
-    if config.get("multi_query") and not grouped:
-        return 1  # Falcon 7B: its num_kv_heads is not in use
-    if kind == "full" and not config.get("attention_k_eq_v"):
-        kind = ""  # Gemma 4's global heads exist only where keys serve as values
-    return aliased(config, "n_kv_head", kind, i) or n_head
 
 
 # ------------------------------------------------------------------------------- cost model
@@ -3533,12 +3556,13 @@ def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
             if sweep.total == 1:
                 break
         else:
-            notes = [] if done else [model.base.note for model in sweep.axes["model"]]
+            models = [] if done else sweep.axes["model"]
+            notes = [note for model in models for note in model.base.notes]
             done += 1
             if not outcome.memory.fits:
                 misfits += 1
                 notes += [misfit(outcome)] if sweep.total == 1 else []
-            for note in filter(None, notes):
+            for note in notes:
                 diagnose("warning", note)
         yield outcome
     if refusals and not done:
@@ -3560,6 +3584,26 @@ def with_progress(sweep: Sweep) -> Iterator[Outcome]:
             to_stderr(f"\r{'':60}\r")
 
 
+def measured_rows(
+    flags: Mapping[str, Any], changes: Mapping[str, Any]
+) -> dict[str, list[Measured]]:
+    """The rows of the file by GPU: of those that --gpu names, or of all that it has."""
+    named: list[GPU] = [subject.changed(changes) for subject in subjects(flags)[0]]
+    gpus = {gpu.name: gpu for gpu in named}
+
+    @functools.cache
+    def gpu_for(name: str) -> GPU | None:
+        if not name or name in gpus:
+            return gpus[name or named[0].name]
+        found = find_gpu(name, changes)
+        return gpus.get(found.name) if "gpu" in flags else found
+
+    rows: dict[str, list[Measured]] = {}
+    for row in read_measured(flags["measured"], gpu_for, flags.get("link", [None])[0]):
+        rows.setdefault(row.gpu.name, []).append(row)
+    return rows
+
+
 def measure(flags: Mapping[str, Any]) -> Iterator[str]:
     """The report of --measured; InputError for a flag that has no meaning beside it."""
     stray = flags.keys() - {"measured", "fit", "gpu", "link", "config", "format", "set"}
@@ -3575,25 +3619,13 @@ def measure(flags: Mapping[str, Any]) -> Iterator[str]:
         if section != "GPU" or len(values) > 1:
             raise InputError(f"--set {name}: --measured takes one value of a GPU's key")
         changes[key] = values[0]
-    named: list[GPU] = [subject.changed(changes) for subject in subjects(flags)[0]]
-    gpus = {gpu.name: gpu for gpu in named}
-
-    @functools.cache
-    def gpu_for(name: str) -> GPU | None:
-        if not name or name in gpus:
-            return gpus[name or named[0].name]
-        found = find_gpu(name, changes)
-        return gpus.get(found.name) if "gpu" in flags else found
-
-    rows: dict[str, list[Measured]] = {}
-    for row in read_measured(flags["measured"], gpu_for, flags.get("link", [None])[0]):
-        rows.setdefault(row.gpu.name, []).append(row)
+    rows = measured_rows(flags, changes)
     results = [held_against(name, each, "fit" in flags) for name, each in rows.items()]
-    for text, section, warning in results:  # nothing before the last has been fitted
+    for text, fitted, warning in results:  # nothing before the last has been fitted
         if warning:
             diagnose("warning", warning)
-        yield text if "format" not in flags else ""
-        yield json.dumps(section, indent=4) + "\n" if section else ""
+        yield "" if "format" in flags else text
+        yield json.dumps(fitted, indent=4) + "\n" if fitted else ""
 
 
 def answer(argv: Sequence[str] | None) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import subprocess
@@ -27,6 +28,11 @@ Test = TypeVar("Test", bound=Callable[..., Any])
 def needs_shared(folder: str) -> Callable[[Test], Test]:
     """Skip a test, saying so, where the shared folder of facts is not beside the checkout."""
     return unittest.skipUnless((SHARED / folder).is_dir(), f"../shared/{folder} is not here")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 class Result(NamedTuple):

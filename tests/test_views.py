@@ -85,7 +85,7 @@ class Views(ScriptTest):
                 weights = found["gpu_weight_bytes"] or 0
                 known.add(found["gpu_cache_bytes"] + weights)
                 for text in re.findall(
-                    r"(?<![\w.,])([\d.]+) ?([fpnumKMGT]?)(?:s|B)\b", "\n".join(lines[2:])
+                    r"(?<![\w.,-])([\d.]+) ?([fpnumKMGT]?)(?:s|B)\b", "\n".join(lines[2:])
                 ):
                     value = float(text[0]) * PREFIXES[text[1]]
                     near = [each for each in known if abs(each - value) <= 0.006 * value]
