@@ -213,14 +213,7 @@ class Workload(NamedTuple):
 
 # The user's own figures; config.json holds the same, and a test keeps the two equal.
 DEFAULT_CONFIG: dict[str, dict[str, Any]] = {
-    "GPU": {
-        "model": "A100",
-        "fp16": 312,
-        "fp32": 19.5,
-        "memory": 80,
-        "bandwidth": 1935,
-        "pcie": 64,
-    },
+    "GPU": {"model": "A100", "fp16": 312, "fp32": 19.5, "memory": 80, "bandwidth": 1935, "pcie": 64},
     "Model": {"n_layer": 96, "n_head": 96, "dim_head": 128},
 }
 
@@ -293,7 +286,7 @@ the last-level cache in MiB; - is unpublished or none. nvlink is the scale-up li
 # parts of the peaks. Ampere, Ada and Blackwell RTX begin and end tiles for nothing that can be seen,
 # and Ampere's and Ada's exponentials (16 a clock) never limit.
 ARCHITECTURES = """\
-architecture    launch_us item_us tile_us exponentials compute_efficiency bandwidth_efficiency latent_bandwidth_efficiency link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency
+architecture    launch_us wave_us tile_us exponentials compute_efficiency bandwidth_efficiency latent_bandwidth_efficiency link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency
 Ampere                 13     4.3       0         22.6               0.67                 0.71                        0.71             4.0        0.53              6.7              42            0.68
 Hopper                 12     1.3     3.8           17               0.72                 0.90                        0.90             2.2        0.32              4.3              23            0.74
 Blackwell              10     1.5     3.4           22               0.64                0.915                        0.72             3.8        0.38              7.2              37            0.69
@@ -352,9 +345,7 @@ def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
     for line in lines:
         cells = zip(keys, line.split(maxsplit=len(keys) - 1))
         row = {key: cell for key, cell in cells if cell != "-" and key != "note"}
-        rows[row[keys[0]]] = {
-            key: cell if key in TEXTS else json.loads(cell) for key, cell in row.items()
-        }
+        rows[row[keys[0]]] = {key: cell if key in TEXTS else json.loads(cell) for key, cell in row.items()}
     return rows
 
 
@@ -436,9 +427,7 @@ def count_flag(text: str) -> int:
     if not (number.isascii() and number.isdigit()):
         return check_count(text)
     if number[0] == "0" and len(number) > 1:
-        raise InputError(
-            f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count"
-        )
+        raise InputError(f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count")
     if len(number) > 40:  # int() itself refuses thousands of digits, with words of its own
         raise InputError(f"must be a whole number from 1 to 10^18, not one of {len(text)} digits")
     return check_count(int(number) * unit)
@@ -475,7 +464,7 @@ class Key(NamedTuple):
 KERNEL_KEYS = {
     "multiprocessors": Key(check_count),
     "launch_us": Key(check_figure, scale=1e-6),
-    "item_us": Key(check_figure, scale=1e-6),
+    "wave_us": Key(check_figure, scale=1e-6),
     "tile_us": Key(check_figure_or_none, scale=1e-6),
     "exponentials": Key(check_figure, scale=1e9),
     "compute_efficiency": Key(check_share),
@@ -562,7 +551,7 @@ def read_section(found: object, section: str, complete: bool = True) -> dict[str
         try:
             if name in found:
                 value = key.check(found[name])
-                values[name] = value if key.scale == 1 else value * key.scale
+                values[name] = value if key.scale == 1 else float(f"{value * key.scale:.15g}")
             elif key.required and complete:
                 raise InputError("is missing")
         except InputError as error:
@@ -623,9 +612,7 @@ def read_model(section: object, source: str, name: str = "") -> Model:
     if windowed and "window" not in values:
         raise InputError("Model.window is missing: n_layer_window needs it")
     if attending < max(windowed, 1):
-        raise InputError(
-            f"Model.n_layer must be more than n_layer_no_cache and hold n_layer_window: {n_layer}"
-        )
+        raise InputError(f"Model.n_layer must be more than n_layer_no_cache and hold n_layer_window: {n_layer}")
     window = full._replace(kind="windowed", n_layer=windowed, window=values.get("window", 0))
     return Model(
         name=name,
@@ -662,8 +649,7 @@ def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
     part = chosen / experts if experts else active / total
     if experts and active * experts < total * chosen * (1 - 1e-9):  # figures are rounded
         raise InputError(
-            f"Model.active_params_b must be at least {part:.3g} of params_b, the part"
-            " of the experts that is active"
+            f"Model.active_params_b must be at least {part:.3g} of params_b, the part of the experts that is active"
         )
     return Parameters(total, active, min(total, (total - active) / (1 - part)), part)
 
@@ -718,10 +704,7 @@ def read_json(path: str, finite: bool = True) -> Any:
     text = read_text(path, MAX_JSON_BYTES)
     try:
         document = json.loads(
-            text,
-            object_pairs_hook=unique,
-            parse_constant=not_json if finite else str,
-            parse_int=whole,
+            text, object_pairs_hook=unique, parse_constant=not_json if finite else str, parse_int=whole
         )
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
@@ -882,8 +865,7 @@ NOT_MODELLED = {
     "an encoder-decoder": "is_encoder_decoder t5",
     "a diffusion model": "llada dream diffusion",
     "compressed KV entries": "compress_ratios compress_rates deepseek_v4",
-    "layers that share a KV cache": "num_kv_shared_layers use_cla kv_source_layers layer_sharing"
-    " gemma3n",
+    "layers that share a KV cache": "num_kv_shared_layers use_cla kv_source_layers layer_sharing gemma3n",
     "layers that run several times": "total_ut_steps mean_recurrence layer_sharing_repeats",
     "block-sparse attention": "blocksparse_block_size",
     "no attention with a growing KV cache": "mamba falcon_mamba rwkv retnet xlstm gla gsa hgrn abc"
@@ -903,8 +885,7 @@ SPARSE_KEYS = ("index_topk", "sparse_config", "index_topk_blocks")
 
 # The kind of a layer by the names that files give it; "none" keeps no growing KV cache.
 KIND_NAMES = {
-    "full": "* G full global attention full_attention hybrid indexed_attention"
-    " deepseek_sparse_attention",
+    "full": "* G full global attention full_attention hybrid indexed_attention deepseek_sparse_attention",
     "windowed": "L local sliding sliding_attention chunked_attention hybrid_sliding",
     "none": "M - E mamba mamba2 recurrent conv moe mlp linear_attention",
 }
@@ -930,9 +911,7 @@ SCHEDULES: dict[str, Callable[[Any, Config], Iterable[Any]]] = {
     "layers_block_type": lambda v, c: v,
     "hybrid_override_pattern": lambda v, c: v,
     "attention_layers": lambda v, c: v,
-    "attention_types": lambda v, c: (
-        each for names, n in v if names for _ in range(n) for each in names
-    ),
+    "attention_types": lambda v, c: (each for names, n in v if names for _ in range(n) for each in names),
     "block_types": lambda v, c: itertools.cycle(v),
     "_block_types": lambda v, c: itertools.cycle(v),
     "attn_type_list": lambda v, c: ({1: "*", 0: "M"}[i] for i in v),
@@ -1152,9 +1131,7 @@ def sparse_layers(config: Config, n: int) -> int:
     return sum((i + 1) % step == 0 and i not in dense for i in range(first, n))
 
 
-def parameters(
-    config: Config, known: re.Match[str], layers: Sequence[Layers]
-) -> tuple[float, float] | None:
+def parameters(config: Config, known: re.Match[str], layers: Sequence[Layers]) -> tuple[float, float] | None:
     """All parameters, and those that a token uses, without norms and biases; None: unknown."""
     act, marks = next((config[key] for key in ACTIVATIONS if config.get(key)), ""), known["marks"]
     if "$" in marks or any(map(config.get, UNCOUNTED)) or not (act or "&" in marks):
@@ -1232,9 +1209,7 @@ def published_model(document: object, name: str, source: str) -> Model:
         counted = parameters(config, known, layers) if "none" not in kinds else None
         if counted:
             total, active_params = counted
-            params = read_parameters(
-                {**figures, "params_b": total, "active_params_b": active_params}
-            )
+            params = read_parameters({**figures, "params_b": total, "active_params_b": active_params})
     if params:
         figures.update(params_b=params.total, active_params_b=params.active)
     return Model(
@@ -1534,8 +1509,7 @@ def heads_divide(model: Model, ngpu: int) -> bool:
     copies of one.
     """
     return all(
-        each.n_head % ngpu == 0 and (each.n_kv_head % ngpu == 0 or ngpu % each.n_kv_head == 0)
-        for each in model.layers
+        each.n_head % ngpu == 0 and (each.n_kv_head % ngpu == 0 or ngpu % each.n_kv_head == 0) for each in model.layers
     )
 
 
@@ -1660,9 +1634,7 @@ def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) 
         tiles=tiles,
         full_tiles=min(tiles, query_rows / PACKED_ROWS),
         width=ops.dim_qk,
-        tail_flops=min(work.query, TILE_ROWS)
-        * (flops / query_rows)
-        * (longest * work.query / ops.pairs - 1),
+        tail_flops=min(work.query, TILE_ROWS) * (flops / query_rows) * (longest * work.query / ops.pairs - 1),
         overlaps=work.fused and ops.latent_form == "absorbed",
     )
     q, a, s = ops.q_bytes * share.rows, ops.a_bytes * share.rows, ops.s_bytes * share.scores
@@ -1704,7 +1676,7 @@ def kernel_estimate(kernel: Kernel, rates: Rates, constants: Constants) -> Terms
     further = max(0.0, kernel.tiles / count - 1) * (128 + kernel.width) / 256
     overhead_s = (
         constants["launch_s"]
-        + max(0.0, constants["item_s"] * further - work_s)
+        + max(0.0, constants["wave_s"] * further - work_s)
         + constants["tile_s"] * kernel.full_tiles / count
     )
     return Terms(compute_s, memory_s, 0.0, overhead_s, work_s + overhead_s)
@@ -1715,9 +1687,7 @@ def exchange_bound(exchange: Exchange, link: float) -> float:
     return exchange.bytes / (link / 2 * exchange.directions)
 
 
-def exchange_estimate(
-    exchange: Exchange, work: Workload, rate: float, constants: Constants
-) -> float:
+def exchange_estimate(exchange: Exchange, work: Workload, rate: float, constants: Constants) -> float:
     """Seconds at the rate that measured exchanges reach. Over the scale-up link an all-reduce is
     one-shot (each GPU sends all of it to every other) or two-shot (reduce-scatter and all-gather),
     whichever is shorter, and above 16 MiB another library's; over PCIe it goes round a ring.
@@ -1740,9 +1710,7 @@ def exchange_estimate(
     return latency_s + min(one_shot_s, two_shot_s)
 
 
-def analyse_layer(
-    layers: Layers, work: Workload, hidden: int, rates: Rates, constants: Constants | None
-) -> Layer:
+def analyse_layer(layers: Layers, work: Workload, hidden: int, rates: Rates, constants: Constants | None) -> Layer:
     """One layer by the bound, or with constants by the estimate."""
     ops = operands(layers, work)
     exchanges = layer_exchanges(layers, ops, work, hidden)
@@ -1841,9 +1809,7 @@ def longest_rows(growth: list[tuple[int, int]], budget_bits: int) -> int | None:
     return None
 
 
-def rest_of_step(
-    model: Model, params: Parameters, work: Workload, rates: Rates, constants: Constants | None
-) -> float:
+def rest_of_step(model: Model, params: Parameters, work: Workload, rates: Rates, constants: Constants | None) -> float:
     """Seconds of everything but attention: each token computes with the active parameters, each
     weight that some token uses is read once, the experts of a token are chosen evenly, and the
     output of all layers is all-reduced once more each. The estimate is fitted to measured matrix
@@ -1881,9 +1847,7 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
     check_case(gpu, model, work)
     rates = case_rates(gpu, work)
     constants = gpu.constants if gpu.has_estimate(work.ngpu, work.link) and not bound_only else None
-    layers = tuple(
-        [analyse_layer(each, work, model.hidden, rates, constants) for each in model.layers]
-    )
+    layers = tuple([analyse_layer(each, work, model.hidden, rates, constants) for each in model.layers])
     counts = [layer.shape.n_layer for layer in layers]
     rest_s = None
     if model.params is not None:
@@ -2005,10 +1969,7 @@ def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
         "kv_dtype": {name: f"{name} KV cache" for name in below(work.kv_dtype)},
         "weight_dtype": {name: f"{name} weights" for name in below(work.weight_dtype)},
         "dtype": {name: f"{name} arithmetic" for name in below(work.dtype, case.gpu.peaks)},
-        "ngpu": {
-            **({work.ngpu // 2: "half the GPUs"} if work.ngpu % 2 == 0 else {}),
-            2 * work.ngpu: "twice the GPUs",
-        },
+        "ngpu": {**({work.ngpu // 2: "half the GPUs"} if work.ngpu % 2 == 0 else {}), 2 * work.ngpu: "twice the GPUs"},
         "batch": {2 * work.batch: "twice the batch"},
     }
 
@@ -2031,9 +1992,7 @@ def what_would_help(case: Analysis) -> list[Change]:
         each.n_kv_head % 2 or each.kv_lora_rank for each in case.model.layers
     ):
         model = case.model._replace(layers=tuple(halved))
-        found += [
-            each for each in changed(case, "half the K/V heads", model, case.work) if each.helps
-        ]
+        found += [each for each in changed(case, "half the K/V heads", model, case.work) if each.helps]
     found.sort(key=lambda change: (-change.fits, -change.attention_gain))
     best = case
     while flags:
@@ -2041,9 +2000,7 @@ def what_would_help(case: Analysis) -> list[Change]:
         helpful = [change for step in steps for change in step if change.helps]
         if not helpful:
             break
-        best = max(
-            helpful, key=lambda each: (each.fits, each.step_gain or each.attention_gain)
-        ).after
+        best = max(helpful, key=lambda each: (each.fits, each.step_gain or each.attention_gain)).after
     together = Change("all that help together", case, best)
     return [*found, together] if together.flags.count("--") > 1 else found
 
@@ -2172,9 +2129,7 @@ def report(case: Analysis, sweep: Sweep) -> str:
     return "\n".join(lines) + "\n"
 
 
-def report_product(
-    case: Analysis, layer: Layer, product: Product, exchange: Exchange | None
-) -> list[str]:
+def report_product(case: Analysis, layer: Layer, product: Product, exchange: Exchange | None) -> list[str]:
     """A product, and the exchange that the document has after it. Its bandwidth requirements take
     the time that one GPU would compute.
     """
@@ -2269,9 +2224,7 @@ def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
     yield f"precision  {work.dtype}, {work.kv_dtype} cache, {work.weight_dtype} weights; {how}"
     names = ["dtype", *(["weight_dtype"] if work.weight_dtype != work.dtype else []), "fused"]
     names += ["split", "link"] if work.ngpu > 1 else []
-    assumed = [
-        f"--{dashed(name)} {getattr(work, name)}" for name in names if name not in sweep.given
-    ]
+    assumed = [f"--{dashed(name)} {getattr(work, name)}" for name in names if name not in sweep.given]
     if assumed:
         yield f"assumed    {' '.join(assumed)}"
 
@@ -2415,9 +2368,7 @@ def misfit(case: Analysis) -> str:
     return f"{what} not fit: {needed_of}"
 
 
-def one_after_another(
-    view: Callable[[Analysis, Sweep], str],
-) -> Callable[[Sweep, Iterator[Outcome]], Iterator[str]]:
+def one_after_another(view: Callable[[Analysis, Sweep], str]) -> Callable[[Sweep, Iterator[Outcome]], Iterator[str]]:
     """A view of one case, for several."""
 
     def texts(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
@@ -2514,8 +2465,7 @@ def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
             record["half_seq"] = half_length(outcome)
             record["layers"] = [layer_record(layer) for layer in outcome.layers]
             record["would_help"] = [
-                {name: getattr(change, name) for name in CHANGE_NAMES}
-                for change in what_would_help(outcome)
+                {name: getattr(change, name) for name in CHANGE_NAMES} for change in what_would_help(outcome)
             ]
             record["inputs"] = {
                 "gpu": {"from": gpu.source, **gpu.figures},
@@ -2543,12 +2493,10 @@ def layer_record(layer: Layer) -> dict[str, Any]:
         "bound_s": layer.bound_s,
         "limit": layer.terms.limit,
         "kernels": [
-            {**kernel._asdict(), **terms._asdict()}
-            for kernel, terms in zip(layer.kernels, layer.kernel_terms)
+            {**kernel._asdict(), **terms._asdict()} for kernel, terms in zip(layer.kernels, layer.kernel_terms)
         ],
         "exchanges": [
-            {**exchange._asdict(), "seconds": seconds}
-            for exchange, seconds in zip(layer.exchanges, layer.exchange_s)
+            {**exchange._asdict(), "seconds": seconds} for exchange, seconds in zip(layer.exchanges, layer.exchange_s)
         ],
     }
 
@@ -2660,9 +2608,7 @@ def plot(
         yield svg_text(LEGEND + 28, top + 18 * MOST_LISTED + 4, more)
 
 
-def drawn(
-    series: Series, points: Sequence[tuple[float, float]], titles: Sequence[str]
-) -> Iterator[str]:
+def drawn(series: Series, points: Sequence[tuple[float, float]], titles: Sequence[str]) -> Iterator[str]:
     """A series' line through points on the page, with markers where these have titles."""
     if len(points) > 1:
         yield svg_path(points, f"stroke='{series.colour}' {series.style}")
@@ -2676,9 +2622,7 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     if sweep.total > MAX_POINTS:
         raise InputError(f"--format svg shows at most {MAX_POINTS} cases, not {sweep.total}")
     cases = [each for each in outcomes if isinstance(each, Analysis)]
-    numbers = [
-        name for name in sweep.varying if "." in name or name in ("ngpu", "seq", "batch", "query")
-    ]
+    numbers = [name for name in sweep.varying if "." in name or name in ("ngpu", "seq", "batch", "query")]
     axis = numbers[-1] if numbers else ""
     groups: dict[str, list[Analysis]] = {}
     for case in cases:
@@ -2738,24 +2682,16 @@ def roofline(groups: Mapping[str, Sequence[Analysis]]) -> list[Series]:
         left, right = min(*intensities, ridge / 4), max(*intensities, ridge * 4)
         points = [(left, left * bandwidth), (ridge, peak), (right, peak)]
         name = f"{gpu} {dtype}: {rates}, ridge {digits(ridge)}"
-        found.append(
-            Series(name, points, (), COLOURS[n % len(COLOURS)], style="stroke-width='2.5'")
-        )
+        found.append(Series(name, points, (), COLOURS[n % len(COLOURS)], style="stroke-width='2.5'"))
     for n, (name, group) in enumerate(groups.items()):
-        points = [
-            (each.counts.intensity, each.counts.gpu_flops / each.terms.total_s) for each in group
-        ]
+        points = [(each.counts.intensity, each.counts.gpu_flops / each.terms.total_s) for each in group]
         colour = roofs.index(roof_of(group[0])) if len(roofs) > 1 else n
         found.append(series_of(name, points, group, n, colour))
     return found
 
 
 def series_of(
-    name: str,
-    points: Sequence[tuple[float, float]],
-    cases: Sequence[Analysis],
-    number: int,
-    colour: int,
+    name: str, points: Sequence[tuple[float, float]], cases: Sequence[Analysis], number: int, colour: int
 ) -> Series:
     titles = [point_title(case) for case in cases]
     shape = list(MARKERS)[number % len(MARKERS)]
@@ -2822,16 +2758,10 @@ KERNEL_SIZES = (
     ("above 50 us", 50.0, math.inf),
     ("above 1 ms", 1000.0, math.inf),
 )
-REDUCE_SIZES = (
-    ("all", 0.0, math.inf),
-    ("below 256 KiB", 0.0, 2.0**18),
-    ("above 16 MiB", 2.0**24 + 1, math.inf),
-)
+REDUCE_SIZES = (("all", 0.0, math.inf), ("below 256 KiB", 0.0, 2.0**18), ("above 16 MiB", 2.0**24 + 1, math.inf))
 
 
-def read_measured(
-    path: str, gpu_for: Callable[[str], GPU | None], link: str | None
-) -> list[Measured]:
+def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | None) -> list[Measured]:
     """The rows of a CSV file; `gpu_for` says which GPU a row's `gpu` is, None to leave it out."""
     import csv  # only this needs it
 
@@ -2948,7 +2878,7 @@ def kernel_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) ->
 # does not move.
 KERNEL_START = {
     "launch_s": 9e-6,
-    "item_s": 5e-6,
+    "wave_s": 5e-6,
     "tile_s": 2e-6,
     "exponentials": 4e9,
     "compute_efficiency": 0.6,
@@ -3016,16 +2946,11 @@ def searched(
         slopes = [[(b - a) / small for a, b in zip(now, each)] for each in moved]
         weights = [w / (scale**2 + r * r) for w, r in zip(shares, now)]
         pull = [math.fsum(w * a * b for w, a, b in zip(weights, slope, now)) for slope in slopes]
-        normal = [
-            [math.fsum(w * x * y for w, x, y in zip(weights, a, b)) for b in slopes] for a in slopes
-        ]
+        normal = [[math.fsum(w * x * y for w, x, y in zip(weights, a, b)) for b in slopes] for a in slopes]
         gain = 0.0
         while gain <= 0 and damping < 1e6:
             steps = solved(normal, pull, damping)
-            tried = {
-                name: best[name] * math.exp(-max(-1.0, min(1.0, step)))
-                for name, step in zip(best, steps)
-            }
+            tried = {name: best[name] * math.exp(-max(-1.0, min(1.0, step))) for name, step in zip(best, steps)}
             tried = {n: min(v, 1.0) if n.endswith("efficiency") else v for n, v in tried.items()}
             after = errors(tried)
             gain, damping = least - loss(after), damping * 5
@@ -3053,9 +2978,7 @@ def solved(matrix: list[list[float]], right: list[float], damping: float) -> lis
 def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
     """How far the estimates (bounds, without constants) are off, by kind and size."""
     lines = [f"{'':16}{'':14}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
-    ratios = [
-        (row, (row.estimate(constants) if constants else row.bound_s) / row.seconds) for row in rows
-    ]
+    ratios = [(row, (row.estimate(constants) if constants else row.bound_s) / row.seconds) for row in rows]
 
     def line(kind: str, name: str, some: list[tuple[Measured, float]]) -> None:
         if some:
@@ -3063,9 +2986,7 @@ def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
             errors = sorted(abs(ratio - 1) for _, ratio in some)
             bias = sorted(ratio - 1 for _, ratio in some)[len(some) // 2]
             median, most = errors[len(errors) // 2], errors[len(errors) * 9 // 10]
-            lines.append(
-                f"{kind:16}{name:14}{len(some):7,}{faster:8,}{median:9.1%}{most:9.1%}{bias:+9.1%}"
-            )
+            lines.append(f"{kind:16}{name:14}{len(some):7,}{faster:8,}{median:9.1%}{most:9.1%}{bias:+9.1%}")
 
     for kind in sorted({row.kind for row in rows}, key=KINDS.index):
         some = [each for each in ratios if each[0].kind == kind]
@@ -3100,15 +3021,11 @@ def fitted_section(name: str, rows: Sequence[Measured]) -> tuple[dict[str, float
         raise InputError(f"--fit of {name}: {error}") from None
 
 
-def held_against(
-    name: str, rows: Sequence[Measured], fits: bool
-) -> tuple[str, dict[str, Any] | None, str]:
+def held_against(name: str, rows: Sequence[Measured], fits: bool) -> tuple[str, dict[str, Any] | None, str]:
     """The report on a GPU's rows, with the section of a config that fits them, and a warning."""
     constants: Constants | None = rows[0].gpu.constants
     known, section, warning = set(rows[0].needed) <= set(rows[0].gpu.constants), None, ""
-    ratios = [
-        (row.estimate(row.gpu.constants) if known else row.bound_s) / row.seconds for row in rows
-    ]
+    ratios = [(row.estimate(row.gpu.constants) if known else row.bound_s) / row.seconds for row in rows]
     typical = sorted(ratios)[len(rows) // 2]
     if typical > 30 or (known and typical < 1 / 30):
         warning = f"{name} is {typical:.2g} times as slow here: are latencies in microseconds?"
@@ -3145,10 +3062,7 @@ Flags of a case take lists (1,2,8), counts also ranges: 1024:8192:1024 in steps,
 GPU or model of the catalogue, `config` the config's own. All combinations are
 shown, the last flag of a case varying fastest, --set's keys after them.
 """
-BOOLEANS = {
-    **dict.fromkeys(("true", "yes", "1", "on"), True),
-    **dict.fromkeys(("false", "no", "0", "off"), False),
-}
+BOOLEANS = {**dict.fromkeys(("true", "yes", "1", "on"), True), **dict.fromkeys(("false", "no", "0", "off"), False)}
 MAX_LISTED = 10**6  # values of a flag that are not one range in steps
 
 
@@ -3284,9 +3198,7 @@ def parser() -> Parser:
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
     )
     result.color = False  # type: ignore[attr-defined,unused-ignore]  # Python 3.14 colours help
-    groups = {
-        name: result.add_argument_group(name) for name in (CASE, FIGURES, OUTPUT, MEASUREMENTS)
-    }
+    groups = {name: result.add_argument_group(name) for name in (CASE, FIGURES, OUTPUT, MEASUREMENTS)}
     for name, flag in FLAGS.items():
         takes: dict[str, Any] = {"metavar": flag.metavar}
         if flag.metavar == "BOOL":
@@ -3299,10 +3211,7 @@ def parser() -> Parser:
     for what in ("gpus", "models"):
         text = f"show the catalogue's {what}"
         groups[FIGURES].add_argument(f"--list-{what}", action="store_true", help=text)
-    for flags, text in (
-        (["-h", "--help"], "show this help and exit"),
-        (["--version"], "show the version and exit"),
-    ):
+    for flags, text in ((["-h", "--help"], "show this help and exit"), (["--version"], "show the version and exit")):
         groups[OUTPUT].add_argument(*flags, action="store_true", help=text)
     return result
 
@@ -3353,9 +3262,7 @@ def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
         name, equals, values = text.partition("=")
         section, _, key = name.partition(".")
         keys = CONFIG_KEYS.get(section, {})
-        known = [
-            f"{s}.{k}" for s, ks in CONFIG_KEYS.items() for k in ks if ks[k].check != check_text
-        ]
+        known = [f"{s}.{k}" for s, ks in CONFIG_KEYS.items() for k in ks if ks[k].check != check_text]
         if name not in known:
             hint = did_you_mean(name, known) or " (a number of the config, such as GPU.bandwidth)"
             raise InputError(f"--set {quoted(name)} is not a key that takes a number{hint}")
@@ -3389,16 +3296,12 @@ def subjects(flags: Mapping[str, Any]) -> tuple[list[Subject], list[Subject]]:
     def config() -> tuple[Mapping[str, Any], str]:
         return read_config(flags.get("config"))
 
-    def named(
-        flag: str, table: str, find: Callable[..., Any], read: Callable[..., Any]
-    ) -> list[Subject]:
+    def named(flag: str, table: str, find: Callable[..., Any], read: Callable[..., Any]) -> list[Subject]:
         def own(changes: Mapping[str, Any]) -> Any:
             sections, source = config()
             section = sections.get(flag.capitalize() if flag == "model" else "GPU", {})
             try:
-                return read(
-                    {**section, **changes} if isinstance(section, dict) else section, source
-                )
+                return read({**section, **changes} if isinstance(section, dict) else section, source)
             except InputError as error:
                 raise InputError(f"{source}: {error}") from None
 
@@ -3418,9 +3321,7 @@ def subjects(flags: Mapping[str, Any]) -> tuple[list[Subject], list[Subject]]:
 def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
     """A case of a sweep, with what was not said: what serving engines do."""
     ngpu, seq, narrow = asked["ngpu"], asked["seq"], model.weight_dtype
-    dtype = asked["dtype"] or (
-        "fp16" if "bf16" not in gpu.peaks and "fp16" in gpu.peaks else "bf16"
-    )
+    dtype = asked["dtype"] or ("fp16" if "bf16" not in gpu.peaks and "fp16" in gpu.peaks else "bf16")
     query = asked["query"] or (1 if asked["gen"] else seq)
     as_published = narrow if narrow and bits(narrow) < bits(dtype) else dtype
     return Workload(
@@ -3472,9 +3373,7 @@ def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     for name in axes:
         if "." in name and len(axes[name]) == 1:
             found[name] = f"{name} {first[name]:.12g}"
-    lacking = [
-        name for n in counts[:1] + counts[-1:] for name in without_constants(gpus, n, first["link"])
-    ]
+    lacking = [name for n in counts[:1] + counts[-1:] for name in without_constants(gpus, n, first["link"])]
     found["basis"] = f"bounds: {lacking[0]} has no constants" if lacking else "estimates"
     return found
 
@@ -3482,10 +3381,7 @@ def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
 def read_sweep(flags: Mapping[str, Any]) -> Sweep:
     gpus, models = subjects(flags)
     named = "gpu" in flags or "model" in flags
-    axes = {
-        name: flags.get(name) or [FLAGS[name].named if named else FLAGS[name].default]
-        for name in AXES
-    }
+    axes = {name: flags.get(name) or [FLAGS[name].named if named else FLAGS[name].default] for name in AXES}
     axes.update({"gpu": gpus, "model": models, **set_figures(flags.get("set", []))})
     return Sweep(axes, frozenset(flags), common_text(axes))
 
@@ -3521,11 +3417,7 @@ def run(sweep: Sweep) -> Iterator[Outcome]:
         gpus = [made("gpu", n, figures) for n in several] if len(several) > 1 else []
         return bool(without_constants(gpus, ngpu, link))
 
-    numbered = {
-        **sweep.axes,
-        "gpu": range(len(sweep.axes["gpu"])),
-        "model": range(len(sweep.axes["model"])),
-    }
+    numbered = {**sweep.axes, "gpu": range(len(sweep.axes["gpu"])), "model": range(len(sweep.axes["model"]))}
     for values in grid(list(numbered.values())):
         asked = dict(zip(sweep.axes, values))
         gpu, model = (sweep.axes[kind][asked[kind]].base for kind in ("gpu", "model"))
@@ -3584,9 +3476,7 @@ def with_progress(sweep: Sweep) -> Iterator[Outcome]:
             to_stderr(f"\r{'':60}\r")
 
 
-def measured_rows(
-    flags: Mapping[str, Any], changes: Mapping[str, Any]
-) -> dict[str, list[Measured]]:
+def measured_rows(flags: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, list[Measured]]:
     """The rows of the file by GPU: of those that --gpu names, or of all that it has."""
     named: list[GPU] = [subject.changed(changes) for subject in subjects(flags)[0]]
     gpus = {gpu.name: gpu for gpu in named}

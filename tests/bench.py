@@ -35,9 +35,7 @@ def cold_start(runs: int = 20) -> None:
 
 def sweep_rate(cases: int = 100_000) -> None:
     """Cases of a CSV sweep per second, end to end."""
-    spent = statistics.median(
-        seconds([sys.executable, str(SCRIPT), *SWEEP, f"1:{cases}"]) for _ in range(3)
-    )
+    spent = statistics.median(seconds([sys.executable, str(SCRIPT), *SWEEP, f"1:{cases}"]) for _ in range(3))
     tell(f"CSV sweep: {cases / spent:,.0f} cases per second")
 
 

@@ -68,9 +68,7 @@ class ScriptTest(unittest.TestCase):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return str(path)
 
-    def config(
-        self, gpu: dict[str, Any] | None = None, model: dict[str, Any] | None = None, drop: str = ""
-    ) -> str:
+    def config(self, gpu: dict[str, Any] | None = None, model: dict[str, Any] | None = None, drop: str = "") -> str:
         """A config file: the default with some keys set and one, "Section.key", left out."""
         config: dict[str, dict[str, Any]] = {
             "GPU": {**attn_bottleneck.DEFAULT_CONFIG["GPU"], **(gpu or {})},

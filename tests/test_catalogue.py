@@ -36,10 +36,7 @@ class Catalogue(ScriptTest):
     def test_missing_figures_are_asked_for_only_when_needed(self) -> None:
         for flags, expected in (
             ("--gpu m2-ultra", "--dtype bf16: M2-Ultra has no figure for it"),
-            (
-                "--gpu tpu-v5e --dtype fp32",
-                "--dtype fp32: TPU-v5e has no figure for it (it has bf16, int8)",
-            ),
+            ("--gpu tpu-v5e --dtype fp32", "--dtype fp32: TPU-v5e has no figure for it (it has bf16, int8)"),
             (
                 "--gpu tpu-v5e --dtype bf16 --ngpu 2 --link pcie",
                 "--link pcie: TPU-v5e has no figure for it (it has nvlink)",

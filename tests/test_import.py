@@ -52,17 +52,9 @@ SLIDING = ["sliding_attention"] * 3 + ["full_attention"]
 Expected = tuple[Any, ...]  # one Layers, or a tuple of them
 RULES: list[tuple[str, Config, Expected]] = [
     ("llama", BASE, ALL4),
-    (
-        "null says as many K/V heads as heads",
-        {**BASE, "num_key_value_heads": None},
-        full(4, "8 x 64"),
-    ),
+    ("null says as many K/V heads as heads", {**BASE, "num_key_value_heads": None}, full(4, "8 x 64")),
     ("so does silence, in this class", without("num_key_value_heads"), full(4, "8 x 64")),
-    (
-        "in others a number",
-        without("num_key_value_heads", model_type="internlm3"),
-        full(4, "8/2 x 128"),
-    ),
+    ("in others a number", without("num_key_value_heads", model_type="internlm3"), full(4, "8/2 x 128")),
     ("more entries than layers", {**BASE, "layer_types": ["attention"] * 5}, ALL4),
     ("Infinity", {**BASE, "time_step_limit": [0.0, float("inf")]}, ALL4),
     # Scopes.
@@ -85,11 +77,7 @@ RULES: list[tuple[str, Config, Expected]] = [
     ),
     # Names of keys.
     ("GPT-2", {"model_type": "gpt2", "n_layer": 3, "n_head": 4, "n_embd": 256}, full(3, "4 x 64")),
-    (
-        "XGLM",
-        {"model_type": "xglm", "num_layers": 3, "attention_heads": 4, "d_model": 256},
-        full(3, "4 x 64"),
-    ),
+    ("XGLM", {"model_type": "xglm", "num_layers": 3, "attention_heads": 4, "d_model": 256}, full(3, "4 x 64")),
     (
         "Kosmos",
         {"model_type": "kosmos_2_text_model", "layers": 3, "attention_heads": 4, "embed_dim": 256},
@@ -98,33 +86,16 @@ RULES: list[tuple[str, Config, Expected]] = [
     # K/V heads.
     (
         "ChatGLM",
-        {
-            **BASE,
-            "model_type": "chatglm",
-            "multi_query_attention": True,
-            "multi_query_group_num": 4,
-        },
+        {**BASE, "model_type": "chatglm", "multi_query_attention": True, "multi_query_group_num": 4},
         full(4, "8/4 x 64"),
     ),
-    (
-        "DBRX",
-        without("num_key_value_heads", model_type="dbrx", attn_config={"kv_n_heads": 4}),
-        full(4, "8/4 x 64"),
-    ),
+    ("DBRX", without("num_key_value_heads", model_type="dbrx", attn_config={"kv_n_heads": 4}), full(4, "8/4 x 64")),
     (
         "MPT, one",
-        without(
-            "num_key_value_heads",
-            model_type="mpt",
-            attn_config={"attn_type": "multiquery_attention"},
-        ),
+        without("num_key_value_heads", model_type="mpt", attn_config={"attn_type": "multiquery_attention"}),
         full(4, "8/1 x 64"),
     ),
-    (
-        "MPT, all",
-        without("num_key_value_heads", model_type="mpt", attn_config={}),
-        full(4, "8 x 64"),
-    ),
+    ("MPT, all", without("num_key_value_heads", model_type="mpt", attn_config={}), full(4, "8 x 64")),
     ("StarCoder", without("num_key_value_heads", model_type="gpt_bigcode"), full(4, "8/1 x 64")),
     (
         "SantaCoder",
@@ -132,46 +103,19 @@ RULES: list[tuple[str, Config, Expected]] = [
         full(4, "8/1 x 64"),
     ),
     ("PLaMo", {**BASE, "model_type": "plamo", "n_shared_head": 8}, full(4, "8/1 x 64")),
-    (
-        "Yuan 2",
-        without("num_key_value_heads", model_type="yuan", attention_projection_size=1024),
-        full(4, "8 x 128"),
-    ),
-    (
-        "Falcon 7B",
-        without("num_key_value_heads", model_type="RefinedWebModel"),
-        full(4, "8/1 x 64"),
-    ),
-    (
-        "Falcon 7B, converted",
-        without("num_key_value_heads", model_type="falcon", num_kv_heads=8),
-        full(4, "8/1 x 64"),
-    ),
-    (
-        "Falcon 40B",
-        without("num_key_value_heads", model_type="RefinedWeb", n_head_kv=4),
-        full(4, "8/4 x 64"),
-    ),
+    ("Yuan 2", without("num_key_value_heads", model_type="yuan", attention_projection_size=1024), full(4, "8 x 128")),
+    ("Falcon 7B", without("num_key_value_heads", model_type="RefinedWebModel"), full(4, "8/1 x 64")),
+    ("Falcon 7B, converted", without("num_key_value_heads", model_type="falcon", num_kv_heads=8), full(4, "8/1 x 64")),
+    ("Falcon 40B", without("num_key_value_heads", model_type="RefinedWeb", n_head_kv=4), full(4, "8/4 x 64")),
     (
         "Falcon 40B, converted",
-        without(
-            "num_key_value_heads",
-            model_type="falcon",
-            num_kv_heads=4,
-            new_decoder_architecture=True,
-        ),
+        without("num_key_value_heads", model_type="falcon", num_kv_heads=4, new_decoder_architecture=True),
         full(4, "8/4 x 64"),
     ),
-    (
-        "Falcon, many",
-        without("num_key_value_heads", model_type="falcon", multi_query=False),
-        full(4, "8 x 64"),
-    ),
+    ("Falcon, many", without("num_key_value_heads", model_type="falcon", multi_query=False), full(4, "8 x 64")),
     (
         "DeciLM: of each layer",
-        without(
-            "num_key_value_heads", model_type="deci", num_key_value_heads_per_layer=[2, 2, 4, 2]
-        ),
+        without("num_key_value_heads", model_type="deci", num_key_value_heads_per_layer=[2, 2, 4, 2]),
         (full(3, "8/2 x 64"), full(1, "8/4 x 64")),
     ),
     (
@@ -199,18 +143,10 @@ RULES: list[tuple[str, Config, Expected]] = [
     ),
     # Latent attention; head_dim says nothing there.
     ("latent", {**BASE, **LATENT, "head_dim": 64}, full(4, "8 x 32/16", 0, "32 8")),
-    (
-        "latent by its class",
-        {**BASE, **LATENT, "model_type": "deepseek_v3"},
-        full(4, "8 x 32/16", 0, "32 8"),
-    ),
+    ("latent by its class", {**BASE, **LATENT, "model_type": "deepseek_v3"}, full(4, "8 x 32/16", 0, "32 8")),
     (
         "MiniCPM3 says no v_head_dim",
-        {
-            **without(),
-            **{k: LATENT[k] for k in LATENT if k != "v_head_dim"},
-            "model_type": "minicpm3",
-        },
+        {**without(), **{k: LATENT[k] for k in LATENT if k != "v_head_dim"}, "model_type": "minicpm3"},
         full(4, "8 x 32/64", 0, "32 8"),
     ),
     (
@@ -240,30 +176,16 @@ RULES: list[tuple[str, Config, Expected]] = [
         {**BASE, "model_type": "olmo3", "sliding_window": 9, "layer_types": SLIDING},
         (full(1, "8/2 x 64"), windowed(3, "8/2 x 64", 9)),
     ),
-    (
-        "switched off",
-        {**BASE, "model_type": "smollm3", "sliding_window": 9, "use_sliding_window": False},
-        ALL4,
-    ),
+    ("switched off", {**BASE, "model_type": "smollm3", "sliding_window": 9, "use_sliding_window": False}, ALL4),
     ("off unless said", {**BASE, "model_type": "qwen2", "sliding_window": 9}, ALL4),
     (
         "from a layer on",
-        {
-            **BASE,
-            "model_type": "qwen2",
-            "sliding_window": 9,
-            "max_window_layers": 3,
-            "use_sliding_window": True,
-        },
+        {**BASE, "model_type": "qwen2", "sliding_window": 9, "max_window_layers": 3, "use_sliding_window": True},
         (full(3, "8/2 x 64"), windowed(1, "8/2 x 64", 9)),
     ),
     ("never", {**BASE, "sliding_window": 9}, ALL4),
     ("Grok's -1", {**BASE, "model_type": "git", "sliding_window_size": -1}, ALL4),
-    (
-        "Qwen2.5-1M",
-        {**BASE, "model_type": "qwen2", "dual_chunk_attention_config": {"chunk_size": 9}},
-        ALL4,
-    ),
+    ("Qwen2.5-1M", {**BASE, "model_type": "qwen2", "dual_chunk_attention_config": {"chunk_size": 9}}, ALL4),
     (
         "of each layer",
         {**BASE, "model_type": "olmo3", "sliding_window_per_layer": [9, None, 5, 9]},
@@ -291,12 +213,7 @@ RULES: list[tuple[str, Config, Expected]] = [
     ),
     (
         "GPT-Neo",
-        {
-            **BASE,
-            "model_type": "gpt_neo",
-            "window_size": 9,
-            "attention_types": [[["global", "local"], 2]],
-        },
+        {**BASE, "model_type": "gpt_neo", "window_size": 9, "attention_types": [[["global", "local"], 2]]},
         (full(2, "8/2 x 64"), windowed(2, "8/2 x 64", 9)),
     ),
     (
@@ -306,31 +223,15 @@ RULES: list[tuple[str, Config, Expected]] = [
     ),
     (
         "Llama 4",
-        {
-            **BASE,
-            "model_type": "llama4_text",
-            "no_rope_layers": [],
-            "attention_chunk_size": 9,
-            "head_dim": 64,
-        },
+        {**BASE, "model_type": "llama4_text", "no_rope_layers": [], "attention_chunk_size": 9, "head_dim": 64},
         (full(1, "8/2 x 64"), windowed(3, "8/2 x 64", 9)),
     ),
     (
         "Llama 4, listed",
-        {
-            **BASE,
-            "model_type": "llama4",
-            "no_rope_layers": [1, 0, 0, 1],
-            "attention_chunk_size": 9,
-            "head_dim": 64,
-        },
+        {**BASE, "model_type": "llama4", "no_rope_layers": [1, 0, 0, 1], "attention_chunk_size": 9, "head_dim": 64},
         (full(2, "8/2 x 64"), windowed(2, "8/2 x 64", 9)),
     ),
-    (
-        "SmolLM3's rope",
-        {**BASE, "model_type": "smollm3", "sliding_window": None, "no_rope_layers": [1, 0, 1, 0]},
-        ALL4,
-    ),
+    ("SmolLM3's rope", {**BASE, "model_type": "smollm3", "sliding_window": None, "no_rope_layers": [1, 0, 1, 0]}, ALL4),
     (
         "ModernBERT's decoder",
         {
@@ -433,12 +334,7 @@ RULES: list[tuple[str, Config, Expected]] = [
     ),
     (
         "Kimi Linear",
-        {
-            **BASE,
-            **LATENT,
-            "model_type": "kimi_linear",
-            "linear_attn_config": {"full_attn_layers": [1, 4]},
-        },
+        {**BASE, **LATENT, "model_type": "kimi_linear", "linear_attn_config": {"full_attn_layers": [1, 4]}},
         full(2, "8 x 32/16", 0, "32 8"),
     ),
     # Switches that are off.
@@ -510,35 +406,19 @@ REFUSED: list[tuple[str, Any, str]] = [
         "n_layers must be",
     ),
     # Not a decoder.
-    (
-        "BERT",
-        without("num_key_value_heads", model_type="bert"),
-        "no num_key_value_heads or n_kv_heads, and no default",
-    ),
+    ("BERT", without("num_key_value_heads", model_type="bert"), "no num_key_value_heads or n_kv_heads, and no default"),
     ("ModernBERT", {**BASE, "architectures": ["ModernBertForMaskedLM"]}, "ForMaskedLM: an encoder"),
     ("not causal", {**BASE, "is_causal": False}, "is_causal false, or"),
     ("EmbeddingGemma", {**BASE, "use_bidirectional_attention": True}, "attention true: an encoder"),
     ("T5", {**BASE, "is_encoder_decoder": True}, "is_encoder_decoder true: an encoder-decoder"),
-    (
-        "Dream",
-        {**BASE, "model_type": "Dream"},
-        'model_type "Dream": a diffusion model, not modelled',
-    ),
+    ("Dream", {**BASE, "model_type": "Dream"}, 'model_type "Dream": a diffusion model, not modelled'),
     # Attentions that the cost model does not have.
     ("DeepSeek-V4", {**BASE, "compress_ratios": [4, 128]}, "compress_ratios a list: compressed KV"),
     ("Gemma 4 E2B", {**BASE, "num_kv_shared_layers": 20}, "num_kv_shared_layers 20: layers that"),
-    (
-        "Gemma 3n by its class",
-        {**BASE, "model_type": "gemma3n_text"},
-        '"gemma3n_text": layers that',
-    ),
+    ("Gemma 3n by its class", {**BASE, "model_type": "gemma3n_text"}, '"gemma3n_text": layers that'),
     ("MobileLLM", {**BASE, "layer_sharing": True}, "layer_sharing true: layers that share"),
     ("Ouro", {**BASE, "total_ut_steps": 4}, "total_ut_steps 4: layers that run several times"),
-    (
-        "Phi-3 small",
-        {**BASE, "blocksparse_block_size": 64},
-        "blocksparse_block_size 64: block-sparse",
-    ),
+    ("Phi-3 small", {**BASE, "blocksparse_block_size": 64}, "blocksparse_block_size 64: block-sparse"),
     ("RWKV", {**BASE, "model_type": "rwkv6"}, 'model_type "rwkv6": no attention with a growing KV'),
     ("LongCat", {**BASE, "model_type": "longcat_flash"}, "two attentions in each layer"),
     ("MiMo-V2", {**BASE, "model_type": "mimo_v2_flash"}, "windowed layers with K/V heads of their"),
@@ -580,30 +460,14 @@ REFUSED: list[tuple[str, Any, str]] = [
         )
     ),
     # Schedules and geometries that make no sense.
-    (
-        "an unknown kind",
-        {**BASE, "layer_types": ["delta"] * 4},
-        'layer_types: "delta" is not known',
-    ),
-    (
-        "kinds that are objects",
-        {**BASE, "layer_types": [{}] * 4},
-        "layer_types a list: not a layer",
-    ),
+    ("an unknown kind", {**BASE, "layer_types": ["delta"] * 4}, 'layer_types: "delta" is not known'),
+    ("kinds that are objects", {**BASE, "layer_types": [{}] * 4}, "layer_types a list: not a layer"),
     ("no list", {**BASE, "attn_type_list": 7}, "attn_type_list 7: not a layer schedule"),
     ("too short", {**BASE, "layer_types": ["attention"]}, "layer_types has 1 entries for 4 layers"),
     ("no attention", {**BASE, "layer_types": ["mamba"] * 4}, "layer_types has 4 entries for 4"),
-    (
-        "a negative pattern",
-        {**BASE, "sliding_window_pattern": -2},
-        "sliding_window_pattern -2: not",
-    ),
+    ("a negative pattern", {**BASE, "sliding_window_pattern": -2}, "sliding_window_pattern -2: not"),
     ("true", {**BASE, "full_attention_interval": True}, "full_attention_interval true: not a"),
-    (
-        "heads of too few layers",
-        {**BASE, "num_key_value_heads_per_layer": [4]},
-        "has only 1 entries",
-    ),
+    ("heads of too few layers", {**BASE, "num_key_value_heads_per_layer": [4]}, "has only 1 entries"),
     ("a part skipped", {**BASE, "per_layer_config": {"1": {"skip": ["attention"]}}}, "has a skip"),
     ("overrides by name", {**BASE, "per_layer_config": {"full": {}}}, "per_layer_config must hold"),
     (
@@ -657,27 +521,17 @@ COUNTED: list[tuple[str, Config, Any]] = [
         {**LATENT, "q_lora_rank": 5},
         (1600 + DENSE + 2 * (5 * 8 + 5 * 64 + 8 * 40 + 32 * 2 * 40 + 2 * 16 * 8),) * 2,
     ),
-    (
-        "latent, queries as they are",
-        LATENT,
-        (1600 + DENSE + 2 * (8 * 64 + 8 * 40 + 32 * 2 * 40 + 2 * 16 * 8),) * 2,
-    ),
+    ("latent, queries as they are", LATENT, (1600 + DENSE + 2 * (8 * 64 + 8 * 40 + 32 * 2 * 40 + 2 * 16 * 8),) * 2),
     (
         "experts everywhere",
         EXPERTS,
-        (
-            1600 + ATTENTION + 2 * (4 * EXPERT + ROUTER),
-            1600 + ATTENTION + 2 * (1 * EXPERT + ROUTER),
-        ),
+        (1600 + ATTENTION + 2 * (4 * EXPERT + ROUTER), 1600 + ATTENTION + 2 * (1 * EXPERT + ROUTER)),
     ),
     *(
         (
             f"experts in one layer by {next(iter(keys))}",
             {**EXPERTS, **keys},
-            (
-                1600 + ATTENTION + DENSE // 2 + 4 * EXPERT + ROUTER,
-                1600 + ATTENTION + DENSE // 2 + EXPERT + ROUTER,
-            ),
+            (1600 + ATTENTION + DENSE // 2 + 4 * EXPERT + ROUTER, 1600 + ATTENTION + DENSE // 2 + EXPERT + ROUTER),
         )
         for keys in (
             {"mlp_layer_types": ["dense", "sparse"]},
@@ -690,18 +544,12 @@ COUNTED: list[tuple[str, Config, Any]] = [
     (
         "a shared expert",
         {**EXPERTS, "n_shared_experts": 1},
-        (
-            1600 + ATTENTION + 2 * (5 * EXPERT + ROUTER),
-            1600 + ATTENTION + 2 * (2 * EXPERT + ROUTER),
-        ),
+        (1600 + ATTENTION + 2 * (5 * EXPERT + ROUTER), 1600 + ATTENTION + 2 * (2 * EXPERT + ROUTER)),
     ),
     (
         "a shared part of its own width",
         {**EXPERTS, "shared_expert_intermediate_size": 4},
-        (
-            1600 + ATTENTION + 2 * (5 * EXPERT + ROUTER),
-            1600 + ATTENTION + 2 * (2 * EXPERT + ROUTER),
-        ),
+        (1600 + ATTENTION + 2 * (5 * EXPERT + ROUTER), 1600 + ATTENTION + 2 * (2 * EXPERT + ROUTER)),
     ),
     ("an unknown type", {"model_type": "new"}, None),
     ("weights of other kinds", {"hidden_size_per_layer_input": 2}, None),
@@ -785,15 +633,10 @@ class Rules(ScriptTest):
         for keys in ({}, {"num_experts": 4}, {"num_experts": 4, "num_experts_per_tok": 9}):
             self.assertIsNone(experts_of(imported({**TINY, **keys})))
         strange = imported({**TINY, "num_experts": [4, 4]})
-        self.assertEqual(
-            (strange.params, experts_of(strange), strange.hidden_size), (None, None, 8)
-        )
+        self.assertEqual((strange.params, experts_of(strange), strange.hidden_size), (None, None, 8))
 
     def test_a_wrapper_says_whether_the_embedding_is_tied(self) -> None:
-        config = {
-            "tie_word_embeddings": True,
-            "text_config": {**TINY, "tie_word_embeddings": False},
-        }
+        config = {"tie_word_embeddings": True, "text_config": {**TINY, "tie_word_embeddings": False}}
         self.assertEqual(imported(config).params, ab.Parameters(PLAIN - 800, PLAIN - 800))
 
     def test_anything_is_a_model_or_a_refusal(self) -> None:
@@ -822,9 +665,7 @@ class Rules(ScriptTest):
         huge = {**BASE, "model_type": "gpt_neo", "num_hidden_layers": 10_000, **types}
         self.assertEqual([each.n_layer for each in imported(huge).layers], [5000, 5000])
         with self.assertRaises(ab.InputError):
-            imported(
-                {**BASE, "model_type": "jamba", "attn_layer_period": 1, "attn_layer_offset": 10**30}
-            )
+            imported({**BASE, "model_type": "jamba", "attn_layer_period": 1, "attn_layer_offset": 10**30})
 
 
 def experts_of(model: ab.Model) -> tuple[int, int] | None:
@@ -835,9 +676,7 @@ def experts_of(model: ab.Model) -> tuple[int, int] | None:
 
 class Files(ScriptTest):
     def test_warnings_are_one_line_each(self) -> None:
-        path = self.written(
-            json.dumps({**BASE, "sliding_window": 9, "sparse_config": [1]}), "S.json"
-        )
+        path = self.written(json.dumps({**BASE, "sliding_window": 9, "sparse_config": [1]}), "S.json")
         self.assertEqual(
             run("--model", path).err.splitlines(),
             [
@@ -937,11 +776,7 @@ class Shared(ScriptTest):
             if file.suffix == ".json" and not file.exists():
                 continue
             with self.subTest(row["case"]):
-                config = (
-                    ab.read_json(str(file), finite=False)
-                    if file.suffix == ".json"
-                    else configs[row["case"]]
-                )
+                config = ab.read_json(str(file), finite=False) if file.suffix == ".json" else configs[row["case"]]
                 try:
                     params = imported(config).params
                 except ab.InputError:
@@ -959,9 +794,7 @@ class Shared(ScriptTest):
         right = 0
         for row in read_csv(folder / "manifest.csv"):
             with self.subTest(row["file"]):
-                number = {
-                    key: int(float(v)) for key, v in row.items() if re.fullmatch(r"\d+(\.\d*)?", v)
-                }
+                number = {key: int(float(v)) for key, v in row.items() if re.fullmatch(r"\d+(\.\d*)?", v)}
                 try:
                     model = ab.import_model(str(folder / row["file"]))
                 except ab.InputError as error:

@@ -91,10 +91,7 @@ class Flags(ScriptTest):
             ("--bf16", "(say --dtype bf16)"),
             ("--bandwidth 5000", "(say --set GPU.bandwidth=)"),
             ("--n-kv-head=8", "(say --set Model.n_kv_head=)"),
-            (
-                "--gpu a100 --link nvlink --ngpu 2",
-                "A100 has no figure for it (it has pcie); A100-80GB-PCIe has one",
-            ),
+            ("--gpu a100 --link nvlink --ngpu 2", "A100 has no figure for it (it has pcie); A100-80GB-PCIe has one"),
             (
                 "--model meta-llama/Llama-3.1-8B",
                 "No such file or directory; its config.json is at huggingface.co/meta-llama/Llama-3",
@@ -214,9 +211,7 @@ class Config(ScriptTest):
             (b" " * (2**24 + 1), "is larger than 16 MiB"),
         ):
             with self.subTest(text[:40]):
-                self.assertIn(
-                    f"config.json: {expected}", self.refusal("--config", self.written(text))
-                )
+                self.assertIn(f"config.json: {expected}", self.refusal("--config", self.written(text)))
 
     def test_not_a_file(self) -> None:
         link = self.folder / "link.json"
@@ -233,9 +228,7 @@ class Config(ScriptTest):
 
     def test_byte_order_mark_is_welcome(self) -> None:
         text = (ROOT / "config.json").read_bytes()
-        self.assertEqual(
-            self.answer("--config", self.written(b"\xef\xbb\xbf" + text)), self.answer()
-        )
+        self.assertEqual(self.answer("--config", self.written(b"\xef\xbb\xbf" + text)), self.answer())
 
     def test_flags_do_not_come_from_the_config(self) -> None:
         path = self.config(gpu={"model": "X1", "fp32": 39, "nvlink": 600})
@@ -282,6 +275,4 @@ class NoStandardStreams(ScriptTest):
     def test_no_standard_output(self) -> None:
         with without_stream("stdout"), mock.patch.object(sys, "stderr") as stderr:
             self.assertEqual(attn_bottleneck.main([]), 1)
-        stderr.write.assert_called_once_with(
-            "attn_bottleneck.py: error: standard output is closed\n"
-        )
+        stderr.write.assert_called_once_with("attn_bottleneck.py: error: standard output is closed\n")

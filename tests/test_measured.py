@@ -214,8 +214,7 @@ class Table(ScriptTest):
         self.assertNotIn(("decode", "above 1 ms"), found)
         worst = out.split("worst ten rows\n")[1].splitlines()
         self.assertEqual(
-            worst[0],
-            "  line 7: decode 1 x 65428, 1/1 x 128, window 0, bf16: 100 us, here 0.1 times as long",
+            worst[0], "  line 7: decode 1 x 65428, 1/1 x 128, window 0, bf16: 100 us, here 0.1 times as long"
         )
         self.assertEqual(len([line for line in worst if line]), 6)
 
@@ -256,16 +255,10 @@ class Table(ScriptTest):
             ("phase,batch\n", "m.csv: has no column seq"),
             (head.replace("n_kv_head,", ""), "has no column n_kv_head"),
             (head, "m.csv: has no row for this GPU"),
-            (
-                head + good.replace("decode", "train"),
-                'line 2: phase must be one of decode, prefill, not "train"',
-            ),
+            (head + good.replace("decode", "train"), 'line 2: phase must be one of decode, prefill, not "train"'),
             (head + good + good.replace(",64,", ",0,"), "line 3: seq must be a whole number"),
             (head + good.replace("8,1,", "8,3,"), "line 2: n_kv_head must divide n_head 8, not 3"),
-            *(
-                (head + good.replace(",10", f",{us}"), latency)
-                for us in ("-1", "nan", "1_0", "x", "")
-            ),
+            *((head + good.replace(",10", f",{us}"), latency) for us in ("-1", "nan", "1_0", "x", "")),
             (head + "decode\n", 'line 2: batch must be a whole number from 1 to 10^18, not ""'),
             ("ngpu,bytes,latency_us\n2,x,1\n", "line 2: bytes must be a whole number"),
             ("ngpu,bytes,latency_us\n1,2,1\n", "line 2: ngpu must be a whole number from 2, not 1"),
@@ -307,10 +300,7 @@ class Table(ScriptTest):
         path = self.written("ngpu,bytes,latency_us\n2,900000000,3000\n", "m.csv")
         for flags, ratio in (
             (("--gpu", "a100-80gb-sxm"), (42e-6 + 900e6 / (300e9 * 0.68)) / 3e-3),
-            (
-                ("--gpu", "a100-80gb-sxm", "--link", "pcie"),
-                (2.3e-6 + 2 * 1.6e-6 + 900e6 / (32e9 * 0.62)) / 3e-3,
-            ),
+            (("--gpu", "a100-80gb-sxm", "--link", "pcie"), (2.3e-6 + 2 * 1.6e-6 + 900e6 / (32e9 * 0.62)) / 3e-3),
             ((), 900e6 / 32e9 / 3e-3),
         ):
             out = self.answer("--measured", path, *flags)
@@ -344,9 +334,7 @@ class Table(ScriptTest):
                 us = float(row["latency_us"]) * factor
                 cells = [cell for name, cell in row.items() if name not in ("gpu", "latency_us")]
                 text += ",".join([*cells, f"{us:.9f}"]) + "\n"
-            result = run(
-                "--measured", self.written(text, "m.csv"), *(flags or ("--gpu", "h100-sxm"))
-            )
+            result = run("--measured", self.written(text, "m.csv"), *(flags or ("--gpu", "h100-sxm")))
             with self.subTest(factor=factor, flags=flags):
                 self.assertIn("are latencies in microseconds?", result.err)
 
@@ -367,7 +355,7 @@ def synthetic(draw: random.Random, heads: list[int], seconds: Callable[..., floa
 class Fit(ScriptTest):
     true = {  # noqa: RUF012
         "launch_us": 6.5,
-        "item_us": 2.25,
+        "wave_us": 2.25,
         "tile_us": 3.0,
         "exponentials": 8.0,
         "compute_efficiency": 0.55,
@@ -392,7 +380,7 @@ class Fit(ScriptTest):
         exponentials = heads * pairs / (132 * true["exponentials"] * 1e9)
         core = max(flops / peak, exponentials) + tail
         core += traffic / (3350e9 * true["bandwidth_efficiency"])
-        items = true["item_us"] / 1e6 * max(0, tiles / 132 - 1) * (128 + width) / 256
+        items = true["wave_us"] / 1e6 * max(0, tiles / 132 - 1) * (128 + width) / 256
         full = true["tile_us"] / 1e6 * min(tiles, heads * query / 64) / 132
         return true["launch_us"] / 1e6 + max(core, items) + full
 

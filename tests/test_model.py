@@ -29,7 +29,7 @@ NO_OVERHEAD = {
     **H100,
     "multiprocessors": 132,
     "launch_us": 1e-9,
-    "item_us": 1e-9,
+    "wave_us": 1e-9,
     "tile_us": 0,
     "exponentials": 1e9,
     "compute_efficiency": 1,
@@ -49,7 +49,7 @@ SLOW = {
     **H100,
     "multiprocessors": 5,
     "launch_us": 3,
-    "item_us": 20,
+    "wave_us": 20,
     "tile_us": 1.5,
     "exponentials": 1,
     "compute_efficiency": 0.5,
@@ -102,14 +102,7 @@ DEEPSEEK_671B = {
     "n_expert": 256,
     "n_expert_active": 8,
 }
-FOUR_EXPERTS = {
-    **ONE_HEAD,
-    "hidden_size": 64,
-    "params_b": 8,
-    "active_params_b": 5,
-    "n_expert": 4,
-    "n_expert_active": 1,
-}
+FOUR_EXPERTS = {**ONE_HEAD, "hidden_size": 64, "params_b": 8, "active_params_b": 5, "n_expert": 4, "n_expert_active": 1}
 
 # model, flags, column or path, value worked out by hand
 GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
@@ -132,12 +125,7 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
     # After a prefill of 1,000: 1,000 and 128 rows.
     (GPT_OSS, FUSED + " --seq 1000 --gen False", "cache_bytes", 36_864 * 1128),
     # Half bytes round up once, over all layers: 3 rows of 2 x 1 elements of 4 bits, 3 layers.
-    (
-        {"n_layer": 3, "n_head": 1, "dim_head": 1},
-        FUSED + " --kv-dtype int4 --gen False --seq 3",
-        "cache_bytes",
-        9,
-    ),
+    ({"n_layer": 3, "n_head": 1, "dim_head": 1}, FUSED + " --kv-dtype int4 --gen False --seq 3", "cache_bytes", 9),
     # The ridge of an H100 in BF16: 989.5e12 / 3.35e12.
     (LLAMA_8B, FUSED, "ridge_flop_per_byte", 989.5 / 3.35),
     # FlashAttention moves Q, K, V in and O out once: 4 N d (arXiv:2205.14135, theorem 2);
@@ -157,12 +145,7 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
     ({**ONE_HEAD, "window": 4}, FUSED + " --seq 8", LAYER + "read_rows", 3),
     ({**ONE_HEAD, "window": 9}, FUSED + " --query 3 --seq 8", LAYER + "pairs", 21),
     # Prefill in a window (Mistral 7B, arXiv:2310.06825: W = 4096): W (W + 1) / 2 + (S - W) W.
-    (
-        {**LLAMA_8B, "window": 4096},
-        FUSED + " --gen False --seq 16384",
-        LAYER + "pairs",
-        4096 * 4097 / 2 + 12288 * 4096,
-    ),
+    ({**LLAMA_8B, "window": 4096}, FUSED + " --gen False --seq 16384", LAYER + "pairs", 4096 * 4097 / 2 + 12288 * 4096),
     # FLOPs of a decode: 80 layers x 64 heads x (8192 x 255 + 128 x 16383).
     (LLAMA_70B, FUSED + " --seq 8192", "flops", 80 * 64 * (8192 * 255 + 128 * 16383)),
     # GQA reads 8 of 64 heads' worth: 2 x 8 x 128 x 8191 x 2 bytes (arXiv:2305.13245).
@@ -186,12 +169,7 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
     (DEEPSEEK, FUSED + " --gen False --seq 100", "cache_bytes", 70_272 * 100),
     # 4,096 of 8,192 tokens new: the other 4,096 latents are projected to 128 heads of 128 + 128
     # again, 2 x 512 FLOPs an element, and written; with them 576 elements a row are read.
-    (
-        DEEPSEEK,
-        FUSED + " --query 4096 --seq 8192",
-        LAYER + "projected_flops",
-        2 * 4096 * 128 * 512 * 256,
-    ),
+    (DEEPSEEK, FUSED + " --query 4096 --seq 8192", LAYER + "projected_flops", 2 * 4096 * 128 * 512 * 256),
     (
         DEEPSEEK,
         FUSED + " --query 4096 --seq 8192 --kv-dtype fp8",
@@ -200,18 +178,8 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
         2 * 128 * (4096 * 192 + 8192 * (192 + 128) + 4096 * 128 + 4096 * 256) + 4096 * 576,
     ),
     # Heads over GPUs: 16 of 64, and 2 of 8 K/V heads.
-    (
-        LLAMA_70B,
-        f"{FUSED} {HEADS} --ngpu 4 --seq 1025",
-        LAYER + "gpu_flops",
-        16 * (1025 * 255 + 128 * 2049),
-    ),
-    (
-        LLAMA_70B,
-        f"{FUSED} {HEADS} --ngpu 4 --seq 1025",
-        LAYER + "gpu_bytes",
-        2 * 2 * 128 * 1024 * 2 + 2 * 16 * 128 * 2,
-    ),
+    (LLAMA_70B, f"{FUSED} {HEADS} --ngpu 4 --seq 1025", LAYER + "gpu_flops", 16 * (1025 * 255 + 128 * 2049)),
+    (LLAMA_70B, f"{FUSED} {HEADS} --ngpu 4 --seq 1025", LAYER + "gpu_bytes", 2 * 2 * 128 * 1024 * 2 + 2 * 16 * 128 * 2),
     # 16 GPUs: 4 heads each, and a copy of one of the 8 K/V heads, not half of one.
     (LLAMA_70B, f"{FUSED} {HEADS} --ngpu 16", "gpu_cache_bytes", 80 * 2 * 128 * 2 * 1023),
     (LLAMA_70B, f"{FUSED} {HEADS} --ngpu 8", "gpu_cache_bytes", 80 * 2 * 128 * 2 * 1023),
@@ -221,12 +189,7 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
     (DEEPSEEK, f"{FUSED} {HEADS} --ngpu 8", "gpu_cache_bytes", 70_272 * 1023),
     (DEEPSEEK, f"{FUSED} --ngpu 8", "gpu_cache_bytes", 70_272 * 1023 / 8),
     # ... and so it is read: one row of 576 for all heads, beside 16 heads of Q and A.
-    (
-        DEEPSEEK,
-        f"{FUSED} {HEADS} --ngpu 8 --seq 1025",
-        LAYER + "gpu_bytes",
-        576 * 1024 * 2 + 16 * (576 + 512) * 2,
-    ),
+    (DEEPSEEK, f"{FUSED} {HEADS} --ngpu 8 --seq 1025", LAYER + "gpu_bytes", 576 * 1024 * 2 + 16 * (576 + 512) * 2),
     # Sequences over GPUs: 2 of 7 on the busiest of 4, nothing exchanged.
     (LLAMA_70B, f"{FUSED} --ngpu 4 --batch 7 --split batch", "gpu_cache_bytes", 327_680 * 2046),
     (
@@ -250,33 +213,18 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
     (LLAMA_70B, f"--dtype fp8 --fused {HEADS} --ngpu 8", "reduce_bytes", 80 * 16_384),
     (LLAMA_70B, f"--dtype fp32 --fused {HEADS} --ngpu 8", "reduce_bytes", 80 * 32_768),
     # DeepSeek-V3's output, 16 x 2,048 new tokens (the design's golden value), a layer.
-    (
-        DEEPSEEK_671B,
-        f"{FUSED} {HEADS} --ngpu 8 --batch 16 --gen False --seq 2048",
-        LAYER + "reduce_bytes",
-        469_762_048,
-    ),
+    (DEEPSEEK_671B, f"{FUSED} {HEADS} --ngpu 8 --batch 16 --gen False --seq 2048", LAYER + "reduce_bytes", 469_762_048),
     # Keys split, fused, generation: queries of 128 go to 7 of 8 places and come back with 128 wide
     # partial outputs and the 4 bytes of each row's logarithm: less than 1,023 rows of keys.
     (LLAMA_70B, f"{FUSED} --ngpu 8 --batch 3", "exchange_bytes", 80 * 3 * 64 * 516 * 7 / 8),
     (LLAMA_70B, f"{FUSED} --ngpu 8 --batch 3", "reduce_bytes", 80 * 3 * 16_384),
-    (
-        LLAMA_70B,
-        f"{FUSED} --ngpu 8",
-        LAYER + "gpu_bytes",
-        2 * 8 * 128 * 1023 * 2 / 8 + 2 * 64 * 128 * 2,
-    ),
+    (LLAMA_70B, f"{FUSED} --ngpu 8", LAYER + "gpu_bytes", 2 * 8 * 128 * 1023 * 2 / 8 + 2 * 64 * 128 * 2),
     (LLAMA_70B, f"{FUSED} --ngpu 8", "sync_s", 80 * (64 * 516 * 7 / 8 + 16_384) / 64e9),
     # ... FP8 queries return 16 bits wide outputs: 128 + 256 + 4 bytes.
     (LLAMA_70B, "--dtype fp8 --fused --ngpu 8", "exchange_bytes", 80 * 64 * 388 * 7 / 8),
     # Prefill: 3/4 of the keys and values of 8 heads are less than of the queries of 32; each GPU
     # reads all of them, for a quarter of the rows.
-    (
-        LLAMA_8B,
-        f"{FUSED} --ngpu 4 --gen False --seq 8192",
-        LAYER + "exchange_bytes",
-        2 * 8 * 128 * 8192 * 2 * 3 / 4,
-    ),
+    (LLAMA_8B, f"{FUSED} --ngpu 4 --gen False --seq 8192", LAYER + "exchange_bytes", 2 * 8 * 128 * 8192 * 2 * 3 / 4),
     (
         LLAMA_8B,
         f"{FUSED} --ngpu 4 --gen False --seq 8192",
@@ -290,12 +238,7 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
         LAYER + "exchange_bytes",
         2 * 8 * 128 * 100 * 2 * 3 / 4,
     ),
-    (
-        DEEPSEEK,
-        f"{FUSED} --kv-dtype fp8 --ngpu 4 --gen False --seq 8192",
-        LAYER + "exchange_bytes",
-        576 * 8192 * 3 / 4,
-    ),
+    (DEEPSEEK, f"{FUSED} --kv-dtype fp8 --ngpu 4 --gen False --seq 8192", LAYER + "exchange_bytes", 576 * 8192 * 3 / 4),
     # Unfused: the scores and the output, over both directions, as the user's document has it.
     (LLAMA_70B, "--dtype bf16 --ngpu 8 --query 3", LAYER + "exchange_bytes", 3 * 64 * 1152 * 2),
     (LLAMA_70B, "--dtype bf16 --ngpu 8 --query 3", "reduce_bytes", 0),
@@ -305,12 +248,7 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
     (LLAMA_70B, f"--dtype bf16 {HEADS} --ngpu 8", LAYER + "reduce_bytes", 16_384),
     # A layer takes max(compute, memory) of each kernel: here all are memory-bound ...
     (LLAMA_8B, FUSED + " --seq 65536", LAYER + "bound_s", (65535 * 4096 + 16384) / 3350e9),
-    (
-        LLAMA_8B,
-        "--dtype bf16 --seq 65536",
-        LAYER + "bound_s",
-        (65535 * 4096 + 16384 + 4 * 32 * 65536 * 2) / 3350e9,
-    ),
+    (LLAMA_8B, "--dtype bf16 --seq 65536", LAYER + "bound_s", (65535 * 4096 + 16384 + 4 * 32 * 65536 * 2) / 3350e9),
     # ... or its exchange, if that takes longer: everything overlaps.
     (LLAMA_70B, "--dtype bf16 --ngpu 8", LAYER + "bound_s", 64 * 1152 * 2 / 128e9),
     # The cache that fits: (80e9 / 131072) rows and the generated one; with 8.03e9 x 2 bytes of
@@ -333,12 +271,7 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
     (EIGHT_B, FUSED + " --ngpu 2", "rest_s", 16.06 / 3350 / 2),
     (EIGHT_B, FUSED + " --gen False --ngpu 2", "rest_s", 1024 * 16.06 / 989.5e3 / 2),
     # ... all-reducing 32 layers' outputs of 4,096 elements may take longer, under every split.
-    (
-        EIGHT_B,
-        FUSED + " --gen False --ngpu 8 --split batch --batch 8",
-        "rest_s",
-        32 * 8 * 1024 * 4096 * 2 / 64e9,
-    ),
+    (EIGHT_B, FUSED + " --gen False --ngpu 8 --split batch --batch 8", "rest_s", 32 * 8 * 1024 * 4096 * 2 / 64e9),
     (
         EIGHT_B,
         FUSED + " --seq 65536",
@@ -399,11 +332,7 @@ class Published(ScriptTest):
         long = "--seq 32768 --batch 16"
         # What FlashMLA is measured to reach on this GPU: 3,000 GB/s and 660 TFLOP/s (its README
         # and its deep dive of 2025-04-22), where its authors call 128 heads compute-bound.
-        flash_mla = {
-            **NO_OVERHEAD,
-            "compute_efficiency": 660 / 989.5,
-            "latent_bandwidth_efficiency": 3000 / 3350,
-        }
+        flash_mla = {**NO_OVERHEAD, "compute_efficiency": 660 / 989.5, "latent_bandwidth_efficiency": 3000 / 3350}
         slow_start = {**NO_OVERHEAD, "launch_us": 5}
         for gpu, model, flags, expected in (
             (H100, LLAMA_70B, f"{FUSED} {long}", "memory"),
@@ -438,10 +367,7 @@ class Published(ScriptTest):
                 self.assertEqual(layer["latent_form"], form)
                 forms.add(form)
         self.assertEqual(len(forms), 2)
-        one, more = (
-            self.quantity(DEEPSEEK, f"{FUSED} --seq 131072 --query {query}", "flops")
-            for query in (170, 171)
-        )
+        one, more = (self.quantity(DEEPSEEK, f"{FUSED} --seq 131072 --query {query}", "flops") for query in (170, 171))
         self.assertLess(abs(more / one - 1), 0.01)
         for flags, form in (("", "absorbed"), ("--gen False", "plain")):
             found = self.quantity(DEEPSEEK, f"{FUSED} {flags}", LAYER + "latent_form")
@@ -541,10 +467,7 @@ class Published(ScriptTest):
             ("--gen False --weight-dtype fp8", 1024 * 16.06 / (1979e3 * 0.6) + kernels),
             ("--gen False --weight-dtype int4", 1024 * 16.06 / (989.5e3 * 0.75) + kernels),
             # Two GPUs, and 32 one-shot all-reduces of 4,096 elements of 2 bytes.
-            (
-                "--ngpu 2 --link nvlink",
-                16.06 / read / 2 + kernels + 32 * (7.5e-6 + 8192 / (450e9 * 0.25)),
-            ),
+            ("--ngpu 2 --link nvlink", 16.06 / read / 2 + kernels + 32 * (7.5e-6 + 8192 / (450e9 * 0.25))),
         ):
             with self.subTest(flags):
                 self.close(self.quantity(EIGHT_B, f"{FUSED} {flags}", "rest_s", SLOW), expected)
@@ -579,9 +502,7 @@ class Published(ScriptTest):
         for seq, more in ((half, True), (half - 1, False)):
             share = self.quantity(EIGHT_B, f"{FUSED} --query 7 --seq {seq}", "attention_share")
             self.assertEqual(share >= 0.5, more)
-        found = {
-            self.quantity(EIGHT_B, f"{FUSED} --seq {seq}", "half_seq") for seq in (1, 1024, 2**20)
-        }
+        found = {self.quantity(EIGHT_B, f"{FUSED} --seq {seq}", "half_seq") for seq in (1, 1024, 2**20)}
         self.assertEqual(found, {122_526})
         found = {
             json.loads(line)["half_seq"]
@@ -684,10 +605,7 @@ class Published(ScriptTest):
                     with self.subTest(flags=flags, change=change["flags"]):
                         after = self.record(model, f"{flags} {change['flags']}", gpu)
                         tokens = after["new_tokens"] / case["new_tokens"]
-                        for name, gain in (
-                            ("total_s", change["attention_gain"]),
-                            ("step_s", change["step_gain"]),
-                        ):
+                        for name, gain in (("total_s", change["attention_gain"]), ("step_s", change["step_gain"])):
                             self.close(case[name] / after[name] * tokens, gain, 1e-9)
                         self.assertEqual(after["fits"], change["fits"])
 
@@ -696,8 +614,7 @@ class Published(ScriptTest):
         *single, together = case["would_help"]
         self.assertEqual(together["what"], "all that help together")
         self.assertGreaterEqual(
-            together["step_gain"],
-            max(each["step_gain"] for each in single if "ngpu" not in each["flags"]),
+            together["step_gain"], max(each["step_gain"] for each in single if "ngpu" not in each["flags"])
         )
         for flag in ("--ngpu", "--batch", "--set"):
             self.assertNotIn(flag, together["flags"])
@@ -717,11 +634,7 @@ class Published(ScriptTest):
             self.assertFalse([flags for flags in found if "--set" in flags])
 
     def test_precisions_step_down(self) -> None:
-        for dtype, lower, cache in (
-            ("fp32", "fp16", "fp16"),
-            ("bf16", "fp8", "fp8"),
-            ("fp8", None, "fp4"),
-        ):
+        for dtype, lower, cache in (("fp32", "fp16", "fp16"), ("bf16", "fp8", "fp8"), ("fp8", None, "fp4")):
             found = self.changes(EIGHT_B, f"--fused --dtype {dtype} --gen False --seq 9999")
             arithmetic = [flags for flags in found if flags.startswith(f"--dtype {lower} ")]
             with self.subTest(dtype):
@@ -807,13 +720,7 @@ class Properties(ScriptTest):
                     if not window or key > row - window
                 ]
                 decode = query == 1
-                case = work(
-                    random.Random(1),
-                    seq=seq,
-                    query=query,
-                    phase="decode" if decode else "extend",
-                    fused=True,
-                )
+                case = work(random.Random(1), seq=seq, query=query, phase="decode" if decode else "extend", fused=True)
                 net = model(random.Random(1), window=window)
                 ops = ab.operands(net.layers[0], case)
                 with self.subTest(window=window, seq=seq, query=query):
@@ -837,9 +744,7 @@ class Properties(ScriptTest):
             wide = kinds._replace(window=case.seq)
             self.assertEqual(ab.operands(kinds, case), ab.operands(wide, case))
             plain, windowed = (net._replace(layers=(each,)) for each in (kinds, wide))
-            self.assertEqual(
-                ab.analyse(card, plain, case).counts, ab.analyse(card, windowed, case).counts
-            )
+            self.assertEqual(ab.analyse(card, plain, case).counts, ab.analyse(card, windowed, case).counts)
 
     def test_as_many_key_value_heads_is_no_grouping(self) -> None:
         draw = random.Random(5)
@@ -895,9 +800,7 @@ class Properties(ScriptTest):
             first, second = both.layers
             for name in (*both.counts._fields, *both.terms._fields):
                 record = "counts" if name in both.counts._fields else "terms"
-                got, one, three = (
-                    getattr(getattr(each, record), name) for each in (both, first, second)
-                )
+                got, one, three = (getattr(getattr(each, record), name) for each in (both, first, second))
                 expected = net.layers[0].n_layer * one + 3 * three
                 self.assertTrue(math.isclose(got, expected, rel_tol=1e-12), (case, name))
             for each in both.layers:
@@ -938,10 +841,7 @@ class Configs(ScriptTest):
             ({"active_params_b": 3}, "active_params_b must be at most params_b"),
             ({"n_expert": 4}, "n_expert and n_expert_active must stand together"),
             ({"n_expert_active": 4}, "n_expert and n_expert_active must stand together"),
-            (
-                {"n_expert": 4, "n_expert_active": 5},
-                "Model.n_expert_active must be at most n_expert 4, not 5",
-            ),
+            ({"n_expert": 4, "n_expert_active": 5}, "Model.n_expert_active must be at most n_expert 4, not 5"),
             (
                 {"params_b": 8, "active_params_b": 7, "n_expert": 4, "n_expert_active": 4},
                 "active_params_b must be params_b where every expert is active",
@@ -968,9 +868,7 @@ class Configs(ScriptTest):
             error = self.refusal("--config", self.config({key: 1.01}))
             self.assertIn(f"GPU.{key} must be a number above 0 and at most 1, not 1.01", error)
             self.answer("--config", self.config({key: 1}))
-        self.assertIn(
-            "GPU.launch_us must be", self.refusal("--config", self.config({"launch_us": 0}))
-        )
+        self.assertIn("GPU.launch_us must be", self.refusal("--config", self.config({"launch_us": 0})))
         self.answer("--config", self.config(None, {"n_layer_no_cache": 0, "n_layer_window": 0}))
         # As many active as the experts' part, and all of them, are the ends of what can be.
         experts = {"n_expert": 4, "n_expert_active": 1, "params_b": 8}
@@ -987,9 +885,7 @@ class Configs(ScriptTest):
         self.answer("--config", pair, "--link", "nvlink", "--ngpu", "2")
         error = self.refusal("--config", pair, "--link", "nvlink", "--ngpu", "3")
         self.assertIn("--link nvlink joins at most 2 GPUs of A100: 3", error)
-        self.answer(
-            "--config", self.config({"nvlink": 600}), "--link", "nvlink", "--ngpu", "1000000"
-        )
+        self.answer("--config", self.config({"nvlink": 600}), "--link", "nvlink", "--ngpu", "1000000")
 
     def test_which_link_is_taken(self) -> None:
         pair = self.config({"nvlink": 600, "nvlink_gpus": 2})
@@ -1026,9 +922,7 @@ class Configs(ScriptTest):
         self.answer("--kv-dtype", "int4", "--weight-dtype", "int4")
         error = self.refusal("--dtype", "int4")
         self.assertIn("--dtype must be one of fp32, tf32, fp16, bf16, fp8, int8, fp4, not", error)
-        self.assertIn(
-            'GPU has an unknown key "int4"', self.refusal("--config", self.config({"int4": 4}))
-        )
+        self.assertIn('GPU has an unknown key "int4"', self.refusal("--config", self.config({"int4": 4})))
 
     def test_weights_are_as_published_where_that_is_narrower(self) -> None:
         for flags, expected in (
@@ -1040,9 +934,7 @@ class Configs(ScriptTest):
             ("--model deepseek-v3 --dtype bf16 --weight-dtype bf16", "bf16"),
         ):
             with self.subTest(flags):
-                found = json.loads(
-                    run("--gpu", "b200", *flags.split(), "--fused", "--format", "json").out
-                )
+                found = json.loads(run("--gpu", "b200", *flags.split(), "--fused", "--format", "json").out)
                 self.assertEqual(found["weight_dtype"], expected)
 
     def test_flags_that_cannot_be(self) -> None:

@@ -36,17 +36,11 @@ class Pipes(ScriptTest):
 
     @unittest.skipUnless(FULL_DISK, "no /dev/full here")
     def test_full_disk_is_one_line(self) -> None:
-        expected = (
-            "attn_bottleneck.py: error: standard output cannot be written:"
-            " No space left on device\n"
-        )
+        expected = "attn_bottleneck.py: error: standard output cannot be written: No space left on device\n"
         for buffering in ("", "1"):
             for argv in ((), ("--help",), ("--version",)):
                 with self.subTest(argv, unbuffered=buffering):
-                    with (
-                        mock.patch.dict(os.environ, PYTHONUNBUFFERED=buffering),
-                        open("/dev/full", "w") as full,
-                    ):
+                    with mock.patch.dict(os.environ, PYTHONUNBUFFERED=buffering), open("/dev/full", "w") as full:
                         result = process(*argv, stdout=full)
                     self.assertEqual((result.returncode, result.stderr), (1, expected))
 
@@ -57,11 +51,7 @@ class Pipes(ScriptTest):
 
     def test_failing_output_in_this_process(self) -> None:
         """The same two ends, where coverage sees them."""
-        ends = (
-            (BrokenPipeError(), 0),
-            (OSError(28, "No space left"), 1),
-            (KeyboardInterrupt(), 130),
-        )
+        ends = ((BrokenPipeError(), 0), (OSError(28, "No space left"), 1), (KeyboardInterrupt(), 130))
         for error, code in ends:
             with (
                 self.subTest(error),
@@ -103,24 +93,18 @@ class Start(ScriptTest):
         self.assertEqual(plain.stdout, run().out)
 
     def test_only_the_standard_library_is_imported(self) -> None:
-        bare = subprocess.run(
-            [sys.executable, "-I", "-S", str(SCRIPT)], capture_output=True, text=True, check=False
-        )
+        bare = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT)], capture_output=True, text=True, check=False)
         self.assertEqual((bare.returncode, bare.stdout), (0, run().out))
 
     def test_inline_script_metadata(self) -> None:
         """The block that script runners read (PEP 723) is well formed, and asks for nothing."""
-        block = re.search(
-            r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$", SCRIPT.read_text()
-        )
+        block = re.search(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$", SCRIPT.read_text())
         assert block is not None
         lines = [line[2:] for line in block["content"].splitlines()]
         self.assertEqual(lines, ['requires-python = ">=3.9"', "dependencies = []"])
 
     def test_top_level_holds_nothing_else(self) -> None:
-        tracked = subprocess.run(
-            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
         if tracked.returncode:
             self.skipTest("not a git checkout")
         visible = {line.split("/")[0] for line in tracked.stdout.splitlines()}

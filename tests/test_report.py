@@ -31,9 +31,7 @@ QUOTED = {
 
 TOO_LARGE = "attn_bottleneck.py: warning: the KV cache does not fit: "
 
-RESULT = re.compile(
-    r"FLOPS: (\d+)|time.*: +([-+.e\d]+)s$|= (\d+) bytes|Requirement.*: ([.\d]+) TB/s", re.MULTILINE
-)
+RESULT = re.compile(r"FLOPS: (\d+)|time.*: +([-+.e\d]+)s$|= (\d+) bytes|Requirement.*: ([.\d]+) TB/s", re.MULTILINE)
 
 
 def results(report: str) -> list[str]:

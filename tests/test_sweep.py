@@ -121,18 +121,14 @@ class Values(ScriptTest):
         out = self.answer("--config", config, "--gpu", "config,h20", "--model", "config,gpt3-175b",
                           "--seq", "9", warning=f"{MISFITS}2 of 4")  # fmt: skip
         names = [row[:2] for row in table_rows(out)][:4]
-        self.assertEqual(
-            names, list(map(list, itertools.product(["Mine", "H20"], ["config", "gpt3-175b"])))
-        )
+        self.assertEqual(names, list(map(list, itertools.product(["Mine", "H20"], ["config", "gpt3-175b"]))))
         self.assertIn("1 x Mine", self.answer("--config", config, "--gpu", "config"))
 
     def test_a_combination_that_cannot_be_is_a_row(self) -> None:
         out = self.answer("--gpu", "h100-sxm,a100", "--dtype", "fp8,fp16")
         rows = out.split("\n\n")[1].splitlines()[1:]
         self.assertEqual(len(rows), 4)
-        self.assertTrue(
-            rows[2].endswith("--dtype fp8: A100 has no figure for it (it has fp32, fp16)")
-        )
+        self.assertTrue(rows[2].endswith("--dtype fp8: A100 has no figure for it (it has fp32, fp16)"))
         self.assertIn("memory", rows[3])
         out = self.answer("--query", "1:4", "--seq", "2", "--format", "csv")
         errors = [row["error"] for row in csv.DictReader(io.StringIO(out))]
@@ -241,10 +237,7 @@ class Views(ScriptTest):
         for model, flags in (
             (GPT_OSS, "--fused --fp16 --seq 9,300 --ngpu 1,2 --kv-dtype fp8,fp16"),
             (GPT_OSS, "--fp16 --seq 9,300 --split seq,head,batch --ngpu 2 --batch 3"),
-            (
-                DEEPSEEK_671B,
-                "--fused --dtype fp8 --query 1,2,300 --seq 299 --ngpu 1,3 --split head",
-            ),
+            (DEEPSEEK_671B, "--fused --dtype fp8 --query 1,2,300 --seq 299 --ngpu 1,3 --split head"),
             (DEEPSEEK_671B, "--seq 300000,300001 --gen false"),
         ):
             config = self.written(json.dumps({"GPU": NO_OVERHEAD, "Model": model}))
@@ -277,10 +270,7 @@ class Views(ScriptTest):
             "--batch": ["64", "1"],
         }
         for gen in ("--gen True", "--gen False", "--query 9"):
-            argv = [
-                *f"{flags} {gen}".split(),
-                *(p for f, v in axes.items() for p in (f, ",".join(v))),
-            ]
+            argv = [*f"{flags} {gen}".split(), *(p for f, v in axes.items() for p in (f, ",".join(v)))]
             rows = run(*argv).out.splitlines()[1:]
             self.assertEqual(len(rows), 48)
             for case, row in zip(itertools.product(*axes.values()), rows):
@@ -351,9 +341,7 @@ class Picture(ScriptTest):
         case = json.loads(run("--format", "json").out)
         ((x, y, _, title),) = self.markers(root)
         one, tenfold = self.scale(root, "x", 0)
-        self.assertAlmostEqual(
-            x, one + tenfold * math_log10(case["intensity_flop_per_byte"]), delta=0.3
-        )
+        self.assertAlmostEqual(x, one + tenfold * math_log10(case["intensity_flop_per_byte"]), delta=0.3)
         one, tenfold = self.scale(root, "y", 0)
         rate = case["gpu_flops"] / case["total_s"]
         self.assertAlmostEqual(y, one + tenfold * math_log10(rate), delta=0.6)
@@ -392,9 +380,7 @@ class Picture(ScriptTest):
                 self.assertEqual(float(root.get("height") or 0) > 800, two)
 
     def test_roofs_have_the_colour_of_their_points(self) -> None:
-        root = self.drawn(
-            "--gpu", "h100-sxm,b200,mi300x,l40s", "--dtype", "fp16", "--batch", "1:50"
-        )
+        root = self.drawn("--gpu", "h100-sxm,b200,mi300x,l40s", "--dtype", "fp16", "--batch", "1:50")
         upper = [m for m in self.markers(root) if m[1] < 500]
         self.assertEqual(len(upper), 200)
         roofs = [e for e in root.iter(f"{SVG}polyline") if e.get("stroke-width") == "2.5"]
@@ -429,11 +415,7 @@ class Picture(ScriptTest):
             legend = []
             with self.subTest(flags):
                 for each in root.iter(f"{SVG}text"):
-                    x, y, text = (
-                        float(each.get("x") or 0),
-                        float(each.get("y") or 0),
-                        each.text or "",
-                    )
+                    x, y, text = (float(each.get("x") or 0), float(each.get("y") or 0), each.text or "")
                     if not each.get("text-anchor"):
                         self.assertLess(x + 6.2 * len(text), width, text)
                     self.assertLess(y, height)
@@ -459,9 +441,7 @@ class Picture(ScriptTest):
 
     def test_self_contained(self) -> None:
         out = run("--seq", "1,2", "--format", "svg").out
-        self.assertNotRegex(
-            out.replace("http://www.w3.org/2000/svg", ""), "http|href|script|import|url"
-        )
+        self.assertNotRegex(out.replace("http://www.w3.org/2000/svg", ""), "http|href|script|import|url")
 
 
 def math_log10(value: float) -> float:

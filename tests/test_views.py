@@ -23,12 +23,7 @@ CASES = (
     (LLAMA_70B, "--fp16 --seq 1"),
     ({**GPT_OSS, "n_layer_no_cache": 3}, "--dtype fp16 --ngpu 2"),
 )
-ESTIMATED = {
-    **NO_OVERHEAD,
-    "launch_us": 4.5,
-    "bandwidth_efficiency": 0.85,
-    "compute_efficiency": 0.6,
-}
+ESTIMATED = {**NO_OVERHEAD, "launch_us": 4.5, "bandwidth_efficiency": 0.85, "compute_efficiency": 0.6}
 
 # A model as it is published: 4 layers of 8 heads of 64 on 2 K/V heads.
 LLAMA_JSON = {
@@ -84,9 +79,7 @@ class Views(ScriptTest):
                 known = numbers(found)
                 weights = found["gpu_weight_bytes"] or 0
                 known.add(found["gpu_cache_bytes"] + weights)
-                for text in re.findall(
-                    r"(?<![\w.,-])([\d.]+) ?([fpnumKMGT]?)(?:s|B)\b", "\n".join(lines[2:])
-                ):
+                for text in re.findall(r"(?<![\w.,-])([\d.]+) ?([fpnumKMGT]?)(?:s|B)\b", "\n".join(lines[2:])):
                     value = float(text[0]) * PREFIXES[text[1]]
                     near = [each for each in known if abs(each - value) <= 0.006 * value]
                     with self.subTest(text, flags=flags):
@@ -122,10 +115,7 @@ class Views(ScriptTest):
                     "           18 windowed layers: 64 heads, 8 K/V, width 64, window of 128",
                 ],
             ),
-            (
-                CASES[3],
-                ["           61 full layers: 128 heads, 1 K/V, width 576/512, absorbed latent"],
-            ),
+            (CASES[3], ["           61 full layers: 128 heads, 1 K/V, width 576/512, absorbed latent"]),
             (
                 (LLAMA_70B, "--fp16 --gen False --kv-dtype fp8 --seq 2"),
                 [
@@ -202,9 +192,7 @@ class Views(ScriptTest):
         self.assertIn(f"{found['attention_share']:.1%} attention", step)
         lines, found = self.both(*CASES[0])
         self.assertIn("each GPU   80 GB: 21.5 GB of cache, weights not counted (unknown)", lines)
-        self.assertIn(
-            "           the rest needs parameter counts: --set Model.params_b=70.6", lines
-        )
+        self.assertIn("           the rest needs parameter counts: --set Model.params_b=70.6", lines)
         lines, _ = self.both({**LLAMA_70B, "window": 9}, "--fp16 --seq 99")
         self.assertTrue([line for line in lines if "any length at this batch" in line])
         lines, _ = self.both(LLAMA_70B, "--fp16 --seq 1")
@@ -267,9 +255,7 @@ class Views(ScriptTest):
         self.assertTrue(math.isclose(gpu["launch_s"], 4.5e-6))
         self.assertEqual((model["n_kv_head"], model["v_head_dim"]), (8, 128))
         built_in = json.loads(run("--format", "json").out)["inputs"]
-        self.assertEqual(
-            (built_in["gpu"]["model"], built_in["gpu"]["from"]), ("A100", "config.json")
-        )
+        self.assertEqual((built_in["gpu"]["model"], built_in["gpu"]["from"]), ("A100", "config.json"))
 
     def test_report_of_what_the_document_does_not_have(self) -> None:
         def report(model: Any, flags: str) -> list[str]:
@@ -331,23 +317,16 @@ class Set(ScriptTest):
             change = {name: value}
             base = self.config(None, extra)
             ours = self.rows("--config", base, "--set", f"{key}={value}")[0]
-            config = self.config(
-                *((change, extra) if section == "GPU" else (None, {**extra, **change}))
-            )
+            config = self.config(*((change, extra) if section == "GPU" else (None, {**extra, **change})))
             theirs = self.rows("--config", config)[0]
             with self.subTest(key):
                 self.assertEqual(
-                    ours.pop(key),
-                    str(value)
-                    if isinstance(value, int) and section == "Model"
-                    else str(float(value)),
+                    ours.pop(key), str(value) if isinstance(value, int) and section == "Model" else str(float(value))
                 )
                 self.assertEqual(ours, theirs)
 
     def test_is_an_axis(self) -> None:
-        flags = (
-            "--gpu h100-sxm --seq 9,10 --set GPU.bandwidth=1000:4000:x2 --set Model.n_kv_head=8,96"
-        )
+        flags = "--gpu h100-sxm --seq 9,10 --set GPU.bandwidth=1000:4000:x2 --set Model.n_kv_head=8,96"
         rows = self.rows(*flags.split())
         found = [(row["seq"], row["GPU.bandwidth"], row["Model.n_kv_head"]) for row in rows]
         expected = itertools.product(("9", "10"), ("1000.0", "2000.0", "4000.0"), ("8", "96"))
@@ -380,10 +359,7 @@ class Set(ScriptTest):
             ("GPU.compute_efficiency=1.5", "must be a number above 0 and at most 1, not 1.5"),
             ("GPU.nvlink_gpus=1", "--set GPU.nvlink_gpus must be a whole number from 2, not 1"),
             ("Model.n_kv_head=1.5", f'--set Model.n_kv_head {count} to 10^18, not "1.5"'),
-            (
-                "Model.n_kv_head=5",
-                "--set: config.json: Model.n_kv_head must divide n_head 96, not 5",
-            ),
+            ("Model.n_kv_head=5", "--set: config.json: Model.n_kv_head must divide n_head 96, not 5"),
         ):
             with self.subTest(text):
                 self.assertIn(expected, self.refusal("--set", text))
