@@ -63,6 +63,10 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeVar, Union
 
+if sys.version_info < (3, 9):
+    sys.stderr.write("attn_bottleneck.py: error: Python 3.9 or newer is needed\n")
+    sys.exit(2)
+
 __version__ = "1.0"
 
 PROGRAM = "attn_bottleneck.py"
@@ -374,63 +378,63 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {lower[nearest[0]]}?)" if nearest else ""
 
 
-def check_text(value: object) -> str:
-    if isinstance(value, str) and value and value.isascii() and value.isprintable():
-        return value
-    raise InputError(f"must be a name in printable ASCII, not {quoted(value)}")
+class Key(NamedTuple):
+    """What a number of the config may be, and what one of its unit is in base units."""
+
+    low: float = MIN_FIGURE
+    high: float = MAX_FIGURE
+    scale: float = 1
+    whole: bool = False
+    zero: bool = False  # whether 0 is allowed too: none
+    required: bool = False
+
+    @property
+    def allowed(self) -> str:
+        if self.whole:
+            return f"a whole number from {self.low} to 10^18"
+        share = "a number above 0 and at most 1"
+        return share if self.high == 1 else "a number from 1e-9 to 1e15"
 
 
-def check_count(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_COUNT:
-        return value
-    raise InputError(f"must be a whole number from 1 to 10^18, not {quoted(value)}")
+COUNT = Key(low=1, high=MAX_COUNT, whole=True)
+FIGURE = Key()
 
 
-def check_figure(value: object) -> float:
-    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
-    figure = float(value) if numeric else 0.0  # type: ignore[arg-type]
-    if MIN_FIGURE <= figure <= MAX_FIGURE:
-        return figure
-    raise InputError(f"must be a number from 1e-9 to 1e15, not {quoted(value)}")
-
-
-def check_share(value: object) -> float:
-    figure = check_figure(value)
-    if figure > 1:
-        raise InputError(f"must be a number above 0 and at most 1, not {quoted(value)}")
-    return figure
-
-
-def check_figure_or_none(value: object) -> float:
-    return 0.0 if value == 0 and type(value) in (int, float) else check_figure(value)
-
-
-def check_count_or_none(value: object) -> int:
-    return 0 if value == 0 and type(value) is int else check_count(value)
-
-
-def check_several(value: object) -> int:
-    count = check_count(value)
-    if count < 2:
-        raise InputError(f"must be a whole number from 2, not {count}")
-    return count
+def checked(value: object, key: Key) -> Any:
+    """A number that a key allows."""
+    number: Any = value if type(value) is int or (type(value) is float and not key.whole) else -1
+    if key.low <= number <= key.high or (key.zero and number == 0):
+        return number
+    raise InputError(f"must be {key.allowed}, not {quoted(value)}")
 
 
 # Counts may end in these, 1024-based as lengths in tokens are.
 COUNT_UNITS = {"K": 2**10, "M": 2**20}
 
 
-def count_flag(text: str) -> int:
+def number_flag(text: str, key: Key) -> Any:
+    """A number as people type it: counts with K and M, others with an exponent."""
+    if text == "0":
+        return checked(0, key)
+    if not key.whole:
+        if text[-1:].isdigit() and not set(text) - set("0123456789.eE+-"):
+            with contextlib.suppress(ValueError):
+                return checked(float(text), key)
+        raise InputError(f"must be {key.allowed}, not {quoted(text)}")
     number, unit = text, 1
     if text[-1:].upper() in COUNT_UNITS:
         number, unit = text[:-1], COUNT_UNITS[text[-1].upper()]
     if not (number.isascii() and number.isdigit()):
-        return check_count(text)
+        return checked(text, key)
     if number[0] == "0" and len(number) > 1:
         raise InputError(f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count")
     if len(number) > 40:  # int() itself refuses thousands of digits, with words of its own
-        raise InputError(f"must be a whole number from 1 to 10^18, not one of {len(text)} digits")
-    return check_count(int(number) * unit)
+        raise InputError(f"must be {key.allowed}, not one of {len(text)} digits")
+    return checked(int(number) * unit, key)
+
+
+def count_flag(text: str) -> int:
+    return int(number_flag(text, COUNT))
 
 
 def one_of(text: str, known: Collection[str]) -> str:
@@ -441,49 +445,21 @@ def one_of(text: str, known: Collection[str]) -> str:
     raise InputError(f"must be one of {', '.join(known)}, not {quoted(text)}{hint}")
 
 
-def figure_flag(text: str) -> float:
-    if text[-1:].isdigit() and not set(text) - set("0123456789.eE+-"):
-        with contextlib.suppress(ValueError):
-            return check_figure(float(text))
-    raise InputError(f"must be a number from 1e-9 to 1e15, not {quoted(text)}")
-
-
-class Key(NamedTuple):
-    """How a config key is checked, and what one of its unit is in base units."""
-
-    check: Callable[[object], Any]
-    required: bool = False
-    scale: float = 1
-
-    @property
-    def counts(self) -> bool:
-        return self.check in (check_count, check_several, check_count_or_none)
-
-
-# What real kernels and links reach of the figures above: optional, but for an estimate.
-KERNEL_KEYS = {
-    "multiprocessors": Key(check_count),
-    "launch_us": Key(check_figure, scale=1e-6),
-    "wave_us": Key(check_figure, scale=1e-6),
-    "tile_us": Key(check_figure_or_none, scale=1e-6),
-    "exponentials": Key(check_figure, scale=1e9),
-    "compute_efficiency": Key(check_share),
-    "bandwidth_efficiency": Key(check_share),
-    "latent_bandwidth_efficiency": Key(check_share),
-}
+# What real kernels and links reach: optional, but an estimate needs all that it uses.
+KERNEL_KEYS = (
+    "multiprocessors launch_us wave_us tile_us exponentials compute_efficiency bandwidth_efficiency"
+    " latent_bandwidth_efficiency"
+).split()
 LINK_KEYS = {
-    "nvlink": {
-        "link_latency_us": Key(check_figure, scale=1e-6),
-        "link_hop_us": Key(check_figure, scale=1e-6),
-        "link_two_shot_us": Key(check_figure, scale=1e-6),
-        "link_library_us": Key(check_figure, scale=1e-6),
-        "link_efficiency": Key(check_share),
-    },
-    "pcie": {
-        "pcie_latency_us": Key(check_figure, scale=1e-6),
-        "pcie_hop_us": Key(check_figure, scale=1e-6),
-        "pcie_efficiency": Key(check_share),
-    },
+    "nvlink": "link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency".split(),
+    "pcie": "pcie_latency_us pcie_hop_us pcie_efficiency".split(),
+}
+CONSTANT_KEYS = {  # by the endings of their names
+    "multiprocessors": COUNT,
+    "exponentials": Key(scale=1e9),
+    "tile_us": Key(scale=1e-6, zero=True),
+    "_us": Key(scale=1e-6),
+    "efficiency": Key(high=1),
 }
 
 
@@ -492,46 +468,34 @@ def base_name(key: str) -> str:
     return key.replace("_us", "_s")
 
 
-KERNEL_CONSTANTS = tuple(map(base_name, KERNEL_KEYS))
-LINK_CONSTANTS = {link: tuple(map(base_name, keys)) for link, keys in LINK_KEYS.items()}
-CONSTANTS = (*KERNEL_CONSTANTS, *LINK_CONSTANTS["nvlink"], *LINK_CONSTANTS["pcie"])
+KERNEL_CONSTANTS = list(map(base_name, KERNEL_KEYS))
+LINK_CONSTANTS = {link: list(map(base_name, keys)) for link, keys in LINK_KEYS.items()}
 
 CONFIG_KEYS = {
     "GPU": {
-        "model": Key(check_text, required=True),
-        **{name: Key(check_figure, scale=1e12) for name in COMPUTING},
-        "memory": Key(check_figure, required=True, scale=1e9),
-        "bandwidth": Key(check_figure, required=True, scale=1e9),
-        "pcie": Key(check_figure, required=True, scale=1e9),
-        "nvlink": Key(check_figure, scale=1e9),
-        "nvlink_gpus": Key(check_several),
-        "last_level_cache": Key(check_figure, scale=2**20),
-        **KERNEL_KEYS,
-        **LINK_KEYS["nvlink"],
-        **LINK_KEYS["pcie"],
+        **dict.fromkeys(COMPUTING, Key(scale=1e12)),
+        **dict.fromkeys(("memory", "bandwidth", "pcie"), Key(scale=1e9, required=True)),
+        "nvlink": Key(scale=1e9),
+        "nvlink_gpus": COUNT._replace(low=2),
+        "last_level_cache": Key(scale=2**20),
+        **{
+            name: next(key for end, key in CONSTANT_KEYS.items() if name.endswith(end))
+            for name in (*KERNEL_KEYS, *LINK_KEYS["nvlink"], *LINK_KEYS["pcie"])
+        },
     },
     "Model": {
-        "n_layer": Key(check_count, required=True),
-        "n_head": Key(check_count, required=True),
-        "n_kv_head": Key(check_count),
-        "dim_head": Key(check_count),
-        "v_head_dim": Key(check_count),
-        "kv_lora_rank": Key(check_count),
-        "qk_rope_head_dim": Key(check_count),
-        "qk_nope_head_dim": Key(check_count),
-        "hidden_size": Key(check_count),
-        "window": Key(check_count),
-        "n_layer_window": Key(check_count_or_none),
-        "n_layer_no_cache": Key(check_count_or_none),
-        "n_expert": Key(check_count),
-        "n_expert_active": Key(check_count),
-        "params_b": Key(check_figure, scale=1e9),
-        "active_params_b": Key(check_figure, scale=1e9),
+        **dict.fromkeys(("n_layer", "n_head"), COUNT._replace(required=True)),
+        **dict.fromkeys(("n_kv_head", "dim_head", "v_head_dim"), COUNT),
+        **dict.fromkeys(("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim"), COUNT),
+        **dict.fromkeys(("hidden_size", "window"), COUNT),
+        **dict.fromkeys(("n_layer_window", "n_layer_no_cache"), COUNT._replace(zero=True)),
+        **dict.fromkeys(("n_expert", "n_expert_active"), COUNT),
+        **dict.fromkeys(("params_b", "active_params_b"), Key(scale=1e9)),
     },
 }
 
 
-def known_keys(found: object, known: Mapping[str, Any], where: str) -> dict[str, Any]:
+def known_keys(found: object, known: Collection[str], where: str) -> dict[str, Any]:
     """`found` itself, if it is an object with none but known keys."""
     if not isinstance(found, dict):
         raise InputError(f"{where} must be an object {{...}}, not {quoted(found)}")
@@ -543,17 +507,24 @@ def known_keys(found: object, known: Mapping[str, Any], where: str) -> dict[str,
 
 
 def read_section(found: object, section: str, complete: bool = True) -> dict[str, Any]:
-    """The checked values of one section of a config, in base units."""
-    keys = CONFIG_KEYS[section]
-    found = known_keys(found, keys, section)
-    values = {}
-    for name, key in keys.items():
+    """The checked values of one section of a config, in base units; a GPU's name is one more."""
+    keys, values = CONFIG_KEYS[section], {}
+    named = ["model"] if section == "GPU" else []
+    found = known_keys(found, [*named, *keys], section)
+    for name in [*named, *keys]:
+        value, key = found.get(name), keys.get(name, FIGURE._replace(required=True))
         try:
-            if name in found:
-                value = key.check(found[name])
+            if name not in found:
+                if key.required and complete:
+                    raise InputError("is missing")
+            elif name not in named:
+                value = checked(value, key)
+                # As if it had been typed in base units: 2.3 us are 2.3e-6 s, not 2.2999999e-6.
                 values[name] = value if key.scale == 1 else float(f"{value * key.scale:.15g}")
-            elif key.required and complete:
-                raise InputError("is missing")
+            elif isinstance(value, str) and value and value.isascii() and value.isprintable():
+                values[name] = value
+            else:
+                raise InputError(f"must be a name in printable ASCII, not {quoted(value)}")
         except InputError as error:
             raise InputError(f"{section}.{name} {error}") from None
     return values
@@ -566,6 +537,7 @@ def read_gpu(section: object, source: str, complete: bool = True) -> GPU:
     if "nvlink_gpus" in values and "nvlink" not in values:
         raise InputError("GPU.nvlink_gpus has no meaning without nvlink")
     figures = {base_name(key): value for key, value in values.items()}
+    constants = [*KERNEL_CONSTANTS, *LINK_CONSTANTS["nvlink"], *LINK_CONSTANTS["pcie"]]
     return GPU(
         name=values["model"],
         peaks={name: values[name] for name in COMPUTING if name in values},
@@ -574,7 +546,7 @@ def read_gpu(section: object, source: str, complete: bool = True) -> GPU:
         links={name: values[name] for name in LINKS if name in values},
         nvlink_gpus=values.get("nvlink_gpus"),
         cache=values.get("last_level_cache"),
-        constants={name: figures[name] for name in CONSTANTS if name in figures},
+        constants={name: figures[name] for name in constants if name in figures},
         figures=figures,
         source=source,
     )
@@ -716,10 +688,11 @@ def read_json(path: str, finite: bool = True) -> Any:
 
 def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
     """The sections of a config file and its name; without one, those of the script's own."""
-    beside = os.path.join(os.path.dirname(__file__), "config.json")
+    folder = os.path.dirname(__file__)  # none where the script came through standard input
+    beside = os.path.join(folder, "config.json")
     if path is not None:
         config, source = read_json(path), source_name(path)
-    elif os.path.lexists(beside):
+    elif folder and os.path.lexists(beside):
         config, source = read_json(beside), "config.json"
     else:
         config, source = DEFAULT_CONFIG, "built-in config"
@@ -965,7 +938,7 @@ def count(config: Config, quantity: str, default: int | None = None) -> int:
         unused = config.get(key) in (0, -1) and not quantity.startswith(("n_head", "n_kv", "n_l"))
         if config.get(key) is not None and not unused:
             try:
-                return check_count(config[key])
+                return int(checked(config[key], COUNT))
             except InputError as error:
                 raise InputError(f"{key} {error}") from None
     if default is None:
@@ -1026,7 +999,7 @@ def layer_kinds(config: Config, known: re.Match[str]) -> list[str]:
         if value and only in known.group():
             try:
                 if isinstance(value, int):
-                    check_count(value)
+                    checked(value, COUNT)
                 kinds = [LAYER_KINDS[name] for name in itertools.islice(rule(value, config), n)]
             except KeyError as error:
                 raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
@@ -2741,7 +2714,7 @@ class Measured(NamedTuple):
     shape: str
     seconds: float
     resident: bool  # in memory for certain: no last-level cache holds what is read
-    needed: tuple[str, ...]  # the constants of its estimate
+    needed: Sequence[str]  # the constants of its estimate
     bound_s: float
     estimate: Callable[[Constants], float]  # seconds
 
@@ -2811,7 +2784,7 @@ def reduce_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) ->
     if work.link not in gpu.links:
         raise InputError(f"--link {work.link}: {gpu.name} has no figure for it")
     rate, exchange = gpu.links[work.link], Exchange("all-reduce", "bf16", payload, 1, True)
-    us = cell(row, "latency_us", figure_flag)
+    us = cell(row, "latency_us", functools.partial(number_flag, key=FIGURE))
     return Measured(
         line=line,
         gpu=gpu,
@@ -2857,7 +2830,7 @@ def kernel_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) ->
     # FP8, and read heads of 192 with values of 128.
     least = layers._replace(dim_v=128) if layers.dim_v == 192 else layers
     fastest = rates._replace(compute=gpu.peaks["fp8"]) if in_fp8 else rates
-    kernel, us = kernel_of(layers), cell(row, "latency_us", figure_flag)
+    kernel, us = kernel_of(layers), cell(row, "latency_us", functools.partial(number_flag, key=FIGURE))
     heads = f"{n_head}/{layers.n_kv_head} x {layers.dim_qk}"
     return Measured(
         line=line,
@@ -3009,12 +2982,13 @@ def fitted_section(name: str, rows: Sequence[Measured]) -> tuple[dict[str, float
     if len(rows) < 2 * count:
         raise InputError(f"--fit needs {2 * count} rows of {name} or more, not {len(rows)}")
     figures, section = {**gpu.figures, **fit(rows[::2])}, {}
-    for key, rule in CONFIG_KEYS["GPU"].items():
+    for key in ("model", *CONFIG_KEYS["GPU"]):
         value = figures.get(base_name(key))
         if value is not None:
             precise = ".3g" if base_name(key) in rows[0].needed else ".12g"
             exact = isinstance(value, (str, int))
-            section[key] = value if exact else float(f"{value / rule.scale:{precise}}")
+            scale = 1 if exact else CONFIG_KEYS["GPU"][key].scale
+            section[key] = value if exact else float(f"{value / scale:{precise}}")
     try:
         return dict(read_gpu(section, "").constants), section
     except InputError as error:
@@ -3066,25 +3040,25 @@ BOOLEANS = {**dict.fromkeys(("true", "yes", "1", "on"), True), **dict.fromkeys((
 MAX_LISTED = 10**6  # values of a flag that are not one range in steps
 
 
-def spread(text: str, read: Callable[[str], Any]) -> Sequence[Any]:
+def spread(text: str, key: Key) -> Sequence[Any]:
     """Lists, ranges in steps and ranges by a factor, the end included.
 
-    >>> spread("1,2K", count_flag), spread("1K:8K:x2", count_flag), spread("1:2:.5", figure_flag)
+    >>> spread("1,2K", COUNT), spread("1K:8K:x2", COUNT), spread("1:2:.5", FIGURE)
     ([1, 2048], [1024, 2048, 4096, 8192], [1.0, 1.5, 2.0])
     """
     runs: list[Sequence[Any]] = []
     for part in text.split(","):
         low, *rest = part.split(":")
         if not rest:
-            runs.append([read(low)])
+            runs.append([number_flag(low, key)])
             continue
-        first, last, step = read(low), read(rest[0]), (rest[1:] or ["1"])[0]
+        first, last, step = number_flag(low, key), number_flag(rest[0], key), (rest[1:] or ["1"])[0]
         by_factor = step[:1] in ("x", "X")
-        amount = read(step[by_factor:])
+        amount = number_flag(step[by_factor:], COUNT if key.whole else FIGURE)
         if len(rest) > 2 or first > last or (by_factor and amount <= 1):
             allowed = "FIRST:LAST, from small to large; :STEP or :xFACTOR may follow"
             raise InputError(f"{quoted(part)} must be {allowed}")
-        if type(first) is int and not by_factor:
+        if key.whole and not by_factor:
             runs.append(range(first, last + 1, amount))
             continue
         values, slack = [first], 1 + 1e-12
@@ -3107,7 +3081,7 @@ def booleans_flag(text: str) -> Sequence[bool]:
 
 
 def counts_flag(text: str) -> Sequence[int]:
-    return spread(text, count_flag)
+    return spread(text, COUNT)
 
 
 class Flag(NamedTuple):
@@ -3260,9 +3234,7 @@ def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
     found: dict[str, Sequence[Any]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
-        section, _, key = name.partition(".")
-        keys = CONFIG_KEYS.get(section, {})
-        known = [f"{s}.{k}" for s, ks in CONFIG_KEYS.items() for k in ks if ks[k].check != check_text]
+        known = [f"{section}.{key}" for section, keys in CONFIG_KEYS.items() for key in keys]
         if name not in known:
             hint = did_you_mean(name, known) or " (a number of the config, such as GPU.bandwidth)"
             raise InputError(f"--set {quoted(name)} is not a key that takes a number{hint}")
@@ -3270,13 +3242,9 @@ def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
             raise InputError(f"--set {name} needs a value: --set {name}=VALUE")
         if name in found:
             raise InputError(f"--set {name} is given twice")
+        section, _, key = name.partition(".")
         try:
-            if values == "0":  # no window, no cost
-                found[name] = [keys[key].check(0)]
-                continue
-            found[name] = spread(values, count_flag if keys[key].counts else figure_flag)
-            for value in (found[name][0], found[name][-1]):
-                keys[key].check(value)
+            found[name] = spread(values, CONFIG_KEYS[section][key])
         except InputError as error:
             raise InputError(f"--set {name} {error}") from None
     return found

@@ -357,12 +357,14 @@ class Set(ScriptTest):
             ("GPU.bandwidth=1,x", f'--set GPU.bandwidth {figure}, not "x"'),
             ("GPU.bandwidth=9:1", '--set GPU.bandwidth "9:1" must be FIRST:LAST'),
             ("GPU.compute_efficiency=1.5", "must be a number above 0 and at most 1, not 1.5"),
-            ("GPU.nvlink_gpus=1", "--set GPU.nvlink_gpus must be a whole number from 2, not 1"),
+            ("GPU.nvlink_gpus=1", "--set GPU.nvlink_gpus must be a whole number from 2 to 10^18, not 1"),
             ("Model.n_kv_head=1.5", f'--set Model.n_kv_head {count} to 10^18, not "1.5"'),
             ("Model.n_kv_head=5", "--set: config.json: Model.n_kv_head must divide n_head 96, not 5"),
         ):
             with self.subTest(text):
                 self.assertIn(expected, self.refusal("--set", text))
+        shares = self.rows("--set", "GPU.compute_efficiency=0.1:0.8:x2")
+        self.assertEqual([row["GPU.compute_efficiency"] for row in shares], ["0.1", "0.2", "0.4", "0.8"])
         twice = self.refusal("--set", "GPU.memory=1", "--set", "GPU.memory=2")
         self.assertIn("--set GPU.memory is given twice", twice)
 
