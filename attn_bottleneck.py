@@ -99,8 +99,8 @@ BYTE_UNITS = {"GB": 10**9, "MB": 10**6, "KB": 10**3}
 SPLITS = {"seq": "keys split", "head": "heads split", "batch": "sequences split"}
 LINKS = {"pcie": "PCIe", "nvlink": "NVLink"}
 
-# Ranges of what is accepted. Their products stay far below the largest float (1.8e308), so that
-# no time or bandwidth derived from them can overflow, and no rate is zero.
+# Ranges of what is accepted. Their products stay far below the largest float (1.8e308), so that no time or bandwidth
+# derived from them can overflow, and no rate is zero.
 MAX_COUNT = 10**18
 MIN_FIGURE, MAX_FIGURE = 1e-9, 1e15
 
@@ -215,6 +215,13 @@ class Workload(NamedTuple):
     link: str
 
 
+def phase_of(query: int, seq: int, generates: bool) -> str:
+    """All rows new is "prefill", one new row, still on chip, "decode", and in between "extend"."""
+    if query == seq and not (query == 1 and generates):
+        return "prefill"
+    return "decode" if query == 1 else "extend"
+
+
 # The user's own figures; config.json holds the same, and a test keeps the two equal.
 DEFAULT_CONFIG: dict[str, dict[str, Any]] = {
     "GPU": {"model": "A100", "fp16": 312, "fp32": 19.5, "memory": 80, "bandwidth": 1935, "pcie": 64},
@@ -222,10 +229,10 @@ DEFAULT_CONFIG: dict[str, dict[str, Any]] = {
 }
 
 
-# The catalogue, one row a line; `-` is unpublished or none. Peaks are dense TFLOP/s, memory GB,
-# bandwidth GB/s, pcie and nvlink (the scale-up link, whatever its vendor calls it) GB/s in both
-# directions together, cache the last level in MiB. NVIDIA's, AMD's, Intel's and Google's datasheets
-# and product pages, each figure held against a second source; notes where the two disagree.
+# The catalogue, one row a line; `-` is unpublished or none. Peaks are dense TFLOP/s, memory GB, bandwidth GB/s, pcie
+# and nvlink (the scale-up link, whatever its vendor calls it) GB/s in both directions together, cache the last level
+# in MiB. NVIDIA's, AMD's, Intel's and Google's datasheets and product pages, each figure held against a second
+# source; notes where the two disagree.
 GPUS = """\
 model                     fp32  tf32   fp16   bf16    fp8   int8     fp4 memory bandwidth pcie nvlink nvlink_gpus last_level_cache    architecture multiprocessors  note
 A100                      19.5     -    312      -      -      -       -     80      1935   64      -           -                -               -               -  the user's own row
@@ -285,10 +292,10 @@ the last-level cache in MiB; - is unpublished or none. nvlink is the scale-up li
 
 """
 
-# What measured kernels and links reach, fitted on half of the rows of each architecture and held
-# against the others (README, "Held against silicon"): us, 1e9 exponentials/s of a multiprocessor,
-# parts of the peaks. Ampere, Ada and Blackwell RTX begin and end tiles for nothing that can be seen,
-# and Ampere's and Ada's exponentials (16 a clock) never limit.
+# What measured kernels and links reach, fitted on half of the rows of each architecture and held against the others
+# (README, "Held against silicon"): us, 1e9 exponentials/s of a multiprocessor, parts of the peaks. Ampere, Ada and
+# Blackwell RTX begin and end tiles for nothing that can be seen, and Ampere's and Ada's exponentials (16 a clock)
+# never limit.
 ARCHITECTURES = """\
 architecture    launch_us wave_us tile_us exponentials compute_efficiency bandwidth_efficiency latent_bandwidth_efficiency link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency
 Ampere                 13     4.3       0         22.6               0.67                 0.71                        0.71             4.0        0.53              6.7              42            0.68
@@ -301,8 +308,8 @@ Blackwell-RTX         8.4     3.1       0          5.5               0.76       
 # PCIe takes the same on each of them.
 PCIE_CONSTANTS = {"pcie_latency_us": 2.3, "pcie_hop_us": 1.6, "pcie_efficiency": 0.62}
 
-# Geometry from the models' published config.json (GPT-3: arXiv:2005.14165, table 2.1), billions of
-# parameters, all and those active for one token, from their model cards and papers.
+# Geometry from the models' published config.json (GPT-3: arXiv:2005.14165, table 2.1), billions of parameters, all
+# and those active for one token, from their model cards and papers.
 MODELS = """\
 name                    n_layer n_head n_kv_head dim_head v_head_dim kv_lora_rank qk_rope_head_dim qk_nope_head_dim hidden_size window n_layer_window n_layer_no_cache n_expert n_expert_active params_b active_params_b weights  note
 gpt3-175b                    96     96        96      128          -            -                -                -       12288      -              -                -        -               -    174.6               -       -  its sparse layers counted as dense
@@ -626,6 +633,37 @@ def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
     return Parameters(total, active, min(total, (total - active) / (1 - part)), part)
 
 
+def joining_link(gpu: GPU, ngpu: int) -> str:
+    """The scale-up link where the GPU has one that joins so many, else PCIe."""
+    joined = "nvlink" in gpu.links and ngpu <= (gpu.nvlink_gpus or ngpu)
+    return "nvlink" if joined else "pcie"
+
+
+def heads_divide(model: Model, ngpu: int) -> bool:
+    """Whether GPUs get equal numbers of heads, as serving engines ask: K/V heads too, or whole copies of one."""
+    return all(
+        each.n_head % ngpu == 0 and (each.n_kv_head % ngpu == 0 or ngpu % each.n_kv_head == 0) for each in model.layers
+    )
+
+
+def check_case(gpu: GPU, model: Model, work: Workload) -> None:
+    """InputError for what cannot be: more new tokens than keys, GPUs that cannot share the work."""
+    if work.query > work.seq:
+        raise InputError(f"--query {work.query} must be at most --seq {work.seq}")
+    joined = gpu.nvlink_gpus or MAX_COUNT
+    if work.link == "nvlink" and work.ngpu > joined:
+        raise InputError(f"--link nvlink joins at most {joined} GPUs of {gpu.name}: {work.ngpu}")
+    if work.split == "head" and not heads_divide(model, work.ngpu):
+        most = min(each.n_head for each in model.layers)
+        works = [str(n) for n in range(1, min(most, 256) + 1) if heads_divide(model, n)]
+        works = [*works[:12], "..."] if len(works) > 12 else works
+        heads = " and ".join(f"{each.n_head} heads, {each.n_kv_head} K/V" for each in model.layers)
+        raise InputError(
+            f"--split head: {work.ngpu} GPUs do not share {heads} evenly (--ngpu {', '.join(works)}"
+            " do; --split seq takes any number)"
+        )
+
+
 MAX_JSON_BYTES = 16 * 2**20
 
 
@@ -749,6 +787,17 @@ def find_model(name: str, changes: Mapping[str, Any] = {}) -> Model:
     return read_model(section, "catalogue", section.pop("name"))._replace(weight_dtype=weights)
 
 
+def figure(gpu: GPU, flag: str, name: str, known: Mapping[str, float]) -> float:
+    """A GPU's figure for what a flag names; InputError if it has none."""
+    if name in known:
+        return known[name]
+    has = f" (it has {', '.join(known)})" if known else ""
+    rows, start = catalogue(GPUS), squashed(gpu.name)
+    others = [other for other in rows if name in rows[other] and squashed(other).startswith(start)]
+    has += f"; {others[0]} has one" if others else ""
+    raise InputError(f"--{flag} {name}: {gpu.name} has no figure for it{has}")
+
+
 # ------------------------------------------------------------- published config.json files
 
 # What they call each quantity, in order of precedence.
@@ -780,13 +829,12 @@ KIND_PARTS = {"windowed": re.compile("swa_|sliding_(?=att)"), "full": re.compile
 # Objects that hold a multimodal model's text decoder.
 TEXT_SCOPES = ("text_config", "llm_config", "llm_cfg", "language_config", "thinker_config")
 
-# The model types whose reading was checked, against transformers 5.23 or their own code. After a
-# name: @ latent attention; * layers differ, so that a schedule must say how; % the same where there
-# is a window; ~ a window is in every layer; ^ if use_sliding_window, from max_window_layers on; no
-# such mark: windows are ignored. = the output layer is the embedding unless a file says otherwise;
-# & four hidden sizes wide likewise; $ weights that are not counted here. After ":" what the class
-# takes where a file is silent, K/V heads x head width: as many as heads, and hidden size / heads,
-# if no number stands here; 0: not known. After "!" a key that must be there. "-" is all others.
+# The model types whose reading was checked, against transformers 5.23 or their own code. After a name: @ latent
+# attention; * layers differ, so that a schedule must say how; % the same where there is a window; ~ a window is in
+# every layer; ^ if use_sliding_window, from max_window_layers on; no such mark: windows are ignored. = the output
+# layer is the embedding unless a file says otherwise; & four hidden sizes wide likewise; $ weights that are not
+# counted here. After ":" what the class takes where a file is silent, K/V heads x head width: as many as heads, and
+# hidden size / heads, if no number stands here; 0: not known. After "!" a key that must be there. "-" is all others.
 CHECKED = """
 afmoe%$:x128 apertus arcee aria_text axk1@ axk2@$ bailing_hybrid@* bamba*:8 beam%$:8x128 biogpt
 bitnet$:5 blip_text_model$ bloom=& chameleon:32 codegen& cohere= cohere2% cohere2_moe%:x128
@@ -874,8 +922,8 @@ def picked(indices: Iterable[int], names: str) -> Iterator[str]:
     return (names[i not in listed] for i in itertools.count())
 
 
-# How files say which layer is of which kind, by the names above: the first that is set, and that,
-# where a second word stands here, CHECKED has with it.
+# How files say which layer is of which kind, by the names above: the first that is set, and that, where a second word
+# stands here, CHECKED has with it.
 SCHEDULES: dict[str, Callable[[Any, Config], Iterable[Any]]] = {
     "block_configs": lambda v, c: (  # Nemotron-NAS: a search left some layers without attention
         "*-"[any(map(each["attention"].get, ("no_op", "replace_with_linear")))] for each in v
@@ -1242,8 +1290,7 @@ class Terms(NamedTuple):
     @property
     def limit(self) -> str:
         """The name of the largest term, of equal ones the first: the verdict."""
-        parts = self.parts
-        return max(parts, key=parts.__getitem__)
+        return max(self.parts.items(), key=operator.itemgetter(1))[0]
 
 
 TERMS = tuple(name[: -len("_s")] for name in Terms._fields if name != "total_s")
@@ -1270,9 +1317,7 @@ Record = TypeVar("Record", Terms, Counts)
 
 
 def summed(parts: Sequence[tuple[int, Record]]) -> Record:
-    """The sum of records, each so many times (not by sum(): from Python 3.12 on it rounds floats
-    otherwise than before).
-    """
+    """The sum of records, each so many times; sum() would round floats otherwise from Python 3.12 on."""
     count, first = parts[0]
     total: list[Any] = [count * value for value in first]
     for count, record in parts[1:]:
@@ -1424,65 +1469,21 @@ class Analysis(NamedTuple):
 PACKED_ROWS, TILE_ROWS = 64, 128
 # Bytes of an all-reduce above which serving frameworks change to a library with a longer start.
 MOST_OF_ONE_OR_TWO_SHOTS = 2**24
-# Products with weights, fitted to measured ones (README, "The rest of the step"): what a kernel
-# costs, and the parts of the peak in 16 bits and more, of the peak below, and of the bandwidth.
+# Products with weights, fitted to measured ones (README, "The rest of the step"): what a kernel costs, and the parts
+# of the peak in 16 bits and more, of the peak below, and of the bandwidth.
 GEMM_LAUNCH_S, GEMM_EFFICIENCY, NARROW_GEMM_EFFICIENCY, GEMM_BANDWIDTH = 10e-6, 0.75, 0.6, 0.88
 
 
 def case_rates(gpu: GPU, work: Workload) -> Rates:
     """The datasheet's; InputError if the GPU lacks a figure that this case needs."""
-
-    def figure(flag: str, name: str, known: Mapping[str, float]) -> float:
-        if name in known:
-            return known[name]
-        has = f" (it has {', '.join(known)})" if known else ""
-        for other, row in catalogue(GPUS).items():
-            if flag == "link" and name in row and squashed(other).startswith(squashed(gpu.name)):
-                has += f"; {other} has one"
-                break
-        raise InputError(f"--{flag} {name}: {gpu.name} has no figure for it{has}")
-
-    compute = figure("dtype", work.dtype, gpu.peaks)
+    compute = figure(gpu, "dtype", work.dtype, gpu.peaks)
     gemm_dtype = work.weight_dtype if work.weight_dtype in gpu.peaks else work.dtype
     return Rates(
         compute=compute,
         gemm_compute=gpu.peaks[gemm_dtype],
         gemm_bits=bits(gemm_dtype),
         memory=gpu.bandwidth,
-        link=figure("link", work.link, gpu.links) if work.ngpu > 1 else math.inf,
-    )
-
-
-def check_case(gpu: GPU, model: Model, work: Workload) -> None:
-    """InputError for what cannot be: more new tokens than keys, GPUs that cannot share the work."""
-    if work.query > work.seq:
-        raise InputError(f"--query {work.query} must be at most --seq {work.seq}")
-    joined = gpu.nvlink_gpus or MAX_COUNT
-    if work.link == "nvlink" and work.ngpu > joined:
-        raise InputError(f"--link nvlink joins at most {joined} GPUs of {gpu.name}: {work.ngpu}")
-    if work.split == "head" and not heads_divide(model, work.ngpu):
-        most = min(each.n_head for each in model.layers)
-        works = [str(n) for n in range(1, min(most, 4096) + 1) if heads_divide(model, n)]
-        works = [*works[:12], "..."] if len(works) > 12 else works
-        heads = " and ".join(f"{each.n_head} heads, {each.n_kv_head} K/V" for each in model.layers)
-        raise InputError(
-            f"--split head: {work.ngpu} GPUs do not share {heads} evenly (--ngpu {', '.join(works)}"
-            " do; --split seq takes any number)"
-        )
-
-
-def joining_link(gpu: GPU, ngpu: int) -> str:
-    """The scale-up link where the GPU has one that joins so many, else PCIe."""
-    joined = "nvlink" in gpu.links and ngpu <= (gpu.nvlink_gpus or ngpu)
-    return "nvlink" if joined else "pcie"
-
-
-def heads_divide(model: Model, ngpu: int) -> bool:
-    """Whether GPUs get equal numbers of heads, as serving engines ask: K/V heads too, or whole
-    copies of one.
-    """
-    return all(
-        each.n_head % ngpu == 0 and (each.n_kv_head % ngpu == 0 or ngpu % each.n_kv_head == 0) for each in model.layers
+        link=figure(gpu, "link", work.link, gpu.links) if work.ngpu > 1 else math.inf,
     )
 
 
@@ -1498,9 +1499,9 @@ def causal_pairs(seq: int, query: int, window: int) -> int:
 
 
 def operands(layers: Layers, work: Workload) -> Operands:
-    """The shapes, FLOPs and bytes of one layer (README, "The cost model"). Latent attention
-    absorbs its projections in decode and reads the latents, prefill projects them to plain K and V
-    heads; in between, whichever needs fewer FLOPs.
+    """The shapes, FLOPs and bytes of one layer (README, "The cost model"). Latent attention absorbs its projections
+    in decode and reads the latents, prefill projects them to plain K and V heads; in between, whichever needs fewer
+    FLOPs.
     """
     if not layers.kv_lora_rank:
         return operands_in_form(None, layers, work)
@@ -1564,8 +1565,8 @@ def layer_exchanges(layers: Layers, ops: Operands, work: Workload, hidden: int) 
             Exchange("scores", work.dtype, ops.s_bytes, directions=2),
             Exchange("values", work.dtype, ops.a_bytes, directions=2),
         ]
-    # Queries go round and return with partial outputs and the logarithm of each row's sum, or keys
-    # and values go round: pass-Q and pass-KV (arXiv:2411.01783), whichever is less.
+    # Queries go round and return with partial outputs and the logarithm of each row's sum, or keys and values go
+    # round: pass-Q and pass-KV (arXiv:2411.01783), whichever is less.
     row_bits = ops.dim_qk * bits(work.dtype) + ops.dim_v * bits(reduced.precision) + 32
     queries = (n - 1) * batch * layers.n_head * query * row_bits / (8 * n)
     rows = min(ops.read_rows, layers.window) if layers.window else ops.read_rows
@@ -1590,9 +1591,7 @@ def busiest_shares(ops: Operands, work: Workload, exchanges: Sequence[Exchange])
 
 
 def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) -> list[Kernel]:
-    """What the busiest GPU runs for one layer: one kernel if fused, else a softmax between the
-    products; before them what projects latents.
-    """
+    """What the busiest GPU runs for one layer: one kernel if fused, else three; before them what projects latents."""
     kv_heads = work.batch * ops.n_kv_head * share.kv_heads
     query_rows = work.batch * layers.n_head * work.query * share.rows
     packed = math.ceil(query_rows / kv_heads / PACKED_ROWS)
@@ -1634,9 +1633,9 @@ def kernel_bound(kernel: Kernel, rates: Rates) -> Terms:
 
 
 def kernel_estimate(kernel: Kernel, rates: Rates, constants: Constants) -> Terms:
-    """At the rates that measured kernels reach. They overlap computing and reading little, but
-    for absorbed latent attention. What a tile costs beyond the first of a multiprocessor is hidden
-    behind either, what it costs to begin and end one with many rows is not.
+    """At the rates that measured kernels reach. They overlap computing and reading little, but for absorbed latent
+    attention. What a tile costs beyond the first of a multiprocessor is hidden behind either, what it costs to begin
+    and end one with many rows is not.
     """
     count = constants["multiprocessors"]
     compute = rates.compute * constants["compute_efficiency"]
@@ -1661,9 +1660,9 @@ def exchange_bound(exchange: Exchange, link: float) -> float:
 
 
 def exchange_estimate(exchange: Exchange, work: Workload, rate: float, constants: Constants) -> float:
-    """Seconds at the rate that measured exchanges reach. Over the scale-up link an all-reduce is
-    one-shot (each GPU sends all of it to every other) or two-shot (reduce-scatter and all-gather),
-    whichever is shorter, and above 16 MiB another library's; over PCIe it goes round a ring.
+    """Seconds at the rate that measured exchanges reach. Over the scale-up link an all-reduce is one-shot (each GPU
+    sends all of it to every other) or two-shot (reduce-scatter and all-gather), whichever is shorter, and above 16
+    MiB another library's; over PCIe it goes round a ring.
     """
     n, at_full_rate_s = work.ngpu, exchange_bound(exchange, rate)
     ring_s = 2 * (n - 1) / n * at_full_rate_s
@@ -1691,13 +1690,12 @@ def analyse_layer(layers: Layers, work: Workload, hidden: int, rates: Rates, con
     kernels = layer_kernels(layers, ops, work, share)
     kernel_terms = [kernel_bound(kernel, rates) for kernel in kernels]
     exchange_s = [exchange_bound(each, rates.link) for each in exchanges]
-    alone, sync_s = summed([(1, each) for each in kernel_terms]), math.fsum(exchange_s)
-    total_s = bound_s = max(alone.total_s, sync_s)
+    bound_s = max(math.fsum([terms.total_s for terms in kernel_terms]), math.fsum(exchange_s))
     if constants is not None:
         kernel_terms = [kernel_estimate(kernel, rates, constants) for kernel in kernels]
         exchange_s = [exchange_estimate(each, work, rates.link, constants) for each in exchanges]
-        alone, sync_s = (summed([(1, each) for each in kernel_terms]), math.fsum(exchange_s))
-        total_s = alone.total_s + sync_s
+    alone, sync_s = summed([(1, terms) for terms in kernel_terms]), math.fsum(exchange_s)
+    total_s = bound_s if constants is None else alone.total_s + sync_s
     read = ops.kv_bytes if work.fused else ops.k_bytes + ops.v_bytes
     scores = 0 if work.fused else 4 * ops.s_bytes
     counts = Counts(
@@ -1709,30 +1707,17 @@ def analyse_layer(layers: Layers, work: Workload, hidden: int, rates: Rates, con
         gpu_flops=math.fsum([kernel.flops for kernel in kernels]),
         gpu_bytes=math.fsum([kernel.bytes for kernel in kernels]),
     )
-    return Layer(
-        shape=layers,
-        operands=ops,
-        share=share,
-        kernels=kernels,
-        kernel_terms=kernel_terms,
-        exchanges=exchanges,
-        exchange_s=exchange_s,
-        counts=counts,
-        terms=alone._replace(sync_s=sync_s, total_s=total_s),
-        bound_s=bound_s,
-    )
+    terms = alone._replace(sync_s=sync_s, total_s=total_s)
+    return Layer(layers, ops, share, kernels, kernel_terms, exchanges, exchange_s, counts, terms, bound_s)
 
 
 def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
     """What the cache takes in all, and with the weights (spread evenly) of each GPU's memory."""
     width, decode = bits(work.kv_dtype), work.phase == "decode"
     token_bits = lasting_bits = cache_bits = held_bits = 0
-    sequences, spread, copies = work.batch, 1, 1  # of the busiest GPU
-    if work.split == "seq":
-        spread = work.ngpu
-    elif work.split == "batch":
-        copies = work.ngpu
-        sequences = -(-work.batch // work.ngpu)
+    # Keys are spread over the GPUs; sequences are dealt out, the busiest GPU's are rounded up.
+    spread, shares = {"seq": (work.ngpu, 1), "batch": (1, work.ngpu)}.get(work.split, (1, 1))
+    sequences = -(-work.batch // shares)
     growth = []  # (the most rows, bits of one on a GPU) of each kind of layer
     for layers in model.layers:
         row_bits = layers.n_layer * layers.row_elements * width
@@ -1752,12 +1737,8 @@ def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
     if model.params is not None:
         weights = model.params.total * bits(work.weight_dtype) / 8 / work.ngpu
     free_bits = int((gpu.memory - (weights or 0.0)) * 8 * spread)
-    max_batch: int | None = 0
-    max_seq: int | None = 0
-    if free_bits >= 0:
-        max_batch = copies * (free_bits // held_bits) if held_bits else None
-        max_seq = longest_rows(growth, free_bits)
-        max_seq = None if max_seq is None else max_seq + decode
+    longest = longest_rows(growth, free_bits)
+    room = free_bits >= 0
     return Memory(
         kv_bytes_per_token=token_bits / 8,
         kv_bytes_per_token_beyond_windows=lasting_bits / 8,
@@ -1765,8 +1746,8 @@ def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
         gpu_cache_bytes=cache_bytes * share,
         gpu_weight_bytes=weights,
         fits=sequences * held_bits <= free_bits,
-        max_batch=max_batch,
-        max_seq=max_seq,
+        max_batch=(shares * (free_bits // held_bits) if held_bits else None) if room else 0,
+        max_seq=(None if longest is None else longest + decode) if room else 0,
     )
 
 
@@ -1783,10 +1764,9 @@ def longest_rows(growth: list[tuple[int, int]], budget_bits: int) -> int | None:
 
 
 def rest_of_step(model: Model, params: Parameters, work: Workload, rates: Rates, constants: Constants | None) -> float:
-    """Seconds of everything but attention: each token computes with the active parameters, each
-    weight that some token uses is read once, the experts of a token are chosen evenly, and the
-    output of all layers is all-reduced once more each. The estimate is fitted to measured matrix
-    products and experts (README, "The rest of the step").
+    """Seconds of everything but attention: each token computes with the active parameters, each weight that some
+    token uses is read once, the experts of a token are chosen evenly, and the output of all layers is all-reduced
+    once more each. The estimate is fitted to measured matrix products and experts (README, "The rest of the step").
     """
     tokens, n, weight_bytes = work.batch * work.query, work.ngpu, bits(work.weight_dtype) / 8
     always = params.total - params.routed
@@ -1806,25 +1786,13 @@ def rest_of_step(model: Model, params: Parameters, work: Workload, rates: Rates,
     return (gemm_s + expert_s) / n + model.n_layer * (kernels_s + reduce_s)
 
 
-def phase_of(query: int, seq: int, generates: bool) -> str:
-    """All rows new is "prefill", one new row, still on chip, "decode", and in between "extend"."""
-    if query == seq and not (query == 1 and generates):
-        return "prefill"
-    return "decode" if query == 1 else "extend"
-
-
 def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) -> Analysis:
-    """The whole answer for one case, as an estimate where the GPU has the constants for it;
-    InputError for a case that cannot be.
-    """
+    """The whole answer for one case, as an estimate if the GPU has the constants; InputError for what cannot be."""
     check_case(gpu, model, work)
     rates = case_rates(gpu, work)
     constants = gpu.constants if gpu.has_estimate(work.ngpu, work.link) and not bound_only else None
     layers = tuple([analyse_layer(each, work, model.hidden, rates, constants) for each in model.layers])
     counts = [layer.shape.n_layer for layer in layers]
-    rest_s = None
-    if model.params is not None:
-        rest_s = rest_of_step(model, model.params, work, rates, constants)
     return Analysis(
         gpu=gpu,
         model=model,
@@ -1834,7 +1802,7 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
         counts=summed([*zip(counts, [layer.counts for layer in layers])]),
         terms=summed([*zip(counts, [layer.terms for layer in layers])]),
         bound_s=math.fsum([n * layer.bound_s for n, layer in zip(counts, layers)]),
-        rest_s=rest_s,
+        rest_s=model.params and rest_of_step(model, model.params, work, rates, constants),
         ridge=rates.compute / rates.memory,
         memory=analyse_memory(gpu, model, work),
     )
@@ -1844,8 +1812,8 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
 
 
 def half_length(case: Analysis) -> int | None:
-    """The shortest sequence with which attention takes at least half of the step. None where none
-    does, or the rest of the step is unknown or depends on the length: in prefill.
+    """The shortest sequence with which attention takes at least half of the step. None where none does, or the rest
+    of the step is unknown or depends on the length: in prefill.
     """
     rest_s = case.rest_s
     if rest_s is None or case.work.phase == "prefill":
@@ -1948,8 +1916,8 @@ def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
 
 
 def what_would_help(case: Analysis) -> list[Change]:
-    """The single changes that help, the largest gain first, and last, if it is more than one flag,
-    those together that go on helping once the others are in: no other GPUs, batch or model.
+    """The single changes that help, the largest gain first, and last, if it is more than one flag, those together
+    that go on helping once the others are in: no other GPUs, batch or model.
     """
     found: list[Change] = []
     flags = []
@@ -2103,8 +2071,8 @@ def report(case: Analysis, sweep: Sweep) -> str:
 
 
 def report_product(case: Analysis, layer: Layer, product: Product, exchange: Exchange | None) -> list[str]:
-    """A product, and the exchange that the document has after it. Its bandwidth requirements take
-    the time that one GPU would compute.
+    """A product, and the exchange that the document has after it. Its bandwidth requirements take the time that one
+    GPU would compute.
     """
     work, ops, rates = case.work, layer.operands, case_rates(case.gpu, case.work)
     batch = f"{work.batch} x " if work.batch > 1 else ""
@@ -2145,8 +2113,7 @@ def report_product(case: Analysis, layer: Layer, product: Product, exchange: Exc
 
 
 def prefixed(value: float, unit: str) -> str:
-    """Three significant digits with the prefix that suits them, in at most seven columns before a
-    unit of one letter.
+    """Three significant digits with the prefix that suits them, in at most seven columns before a unit of one letter.
 
     >>> prefixed(0.00123456, "s"), prefixed(45.6e9, "B"), prefixed(13140, "s"), prefixed(2e7, "s")
     ('1.23 ms', '45.6 GB', '13140 s', '2e7 s')
@@ -2426,9 +2393,7 @@ def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
 
 
 def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-    """One case: an object for people too; several: one object a line. First the columns, then what
-    these do not have.
-    """
+    """One case: an object for people too; several: one object a line. First the columns, then what these do not have."""
     indent = 2 if sweep.total == 1 else None
     for outcome in outcomes:
         columns = COLUMNS if isinstance(outcome, Analysis) else CASE_COLUMNS
@@ -2637,8 +2602,8 @@ def point_title(case: Analysis) -> str:
 
 
 def roofline(groups: Mapping[str, Sequence[Analysis]]) -> list[Series]:
-    """Attained FLOP/s over arithmetic intensity, under the roof of each GPU and precision, which
-    has the colour of its points.
+    """Attained FLOP/s over arithmetic intensity, under the roof of each GPU and precision, which has the colour of
+    its points.
     """
 
     def roof_of(case: Analysis) -> tuple[str, str, float, float]:
@@ -2720,18 +2685,13 @@ class Measured(NamedTuple):
 
 
 KERNEL_COLUMNS = ("phase", "batch", "seq", "n_head", "latency_us")
-HEAD_COLUMNS = ("n_kv_head", "dim_head")
 REDUCE_COLUMNS = ("ngpu", "bytes", "latency_us")
 MAX_CSV_BYTES = 64 * 2**20
 
 KINDS = ("decode", "prefill", "latent decode", "latent prefill", "all-reduce")
-KERNEL_SIZES = (
-    ("all", 0.0, math.inf),
-    ("up to 50 us", 0.0, 50.0),
-    ("above 50 us", 50.0, math.inf),
-    ("above 1 ms", 1000.0, math.inf),
-)
-REDUCE_SIZES = (("all", 0.0, math.inf), ("below 256 KiB", 0.0, 2.0**18), ("above 16 MiB", 2.0**24 + 1, math.inf))
+ALL = ("all", 0.0, math.inf)  # sizes from one figure up to another
+KERNEL_SIZES = (ALL, ("up to 50 us", 0.0, 50.0), ("above 50 us", 50.0, math.inf), ("above 1 ms", 1000.0, math.inf))
+REDUCE_SIZES = (ALL, ("below 256 KiB", 0.0, 2.0**18), ("above 16 MiB", 2.0**24 + 1, math.inf))
 
 
 def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | None) -> list[Measured]:
@@ -2748,7 +2708,7 @@ def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | N
         columns = [name.strip() for name in reader.fieldnames or ()]
         reader.fieldnames = columns
         reduces = set(REDUCE_COLUMNS) <= set(columns)
-        heads = LATENT_KEYS if "kv_lora_rank" in columns else HEAD_COLUMNS
+        heads = LATENT_KEYS if "kv_lora_rank" in columns else ("n_kv_head", "dim_head")
         missing = [name for name in (*KERNEL_COLUMNS, *heads) if name not in columns]
         if missing and not reduces:
             raise InputError(f"has no column {missing[0]}")
@@ -2826,8 +2786,8 @@ def kernel_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) ->
         return layer_kernels(layers, ops, work, busiest_shares(ops, work, ()))[0]
 
     in_fp8 = kv_dtype == "fp8" and "fp8" in gpu.peaks
-    # Measured kernels may do less than the estimate takes them to: compute with an FP8 cache in
-    # FP8, and read heads of 192 with values of 128.
+    # Measured kernels may do less than the estimate takes them to: compute with an FP8 cache in FP8, and read heads
+    # of 192 with values of 128.
     least = layers._replace(dim_v=128) if layers.dim_v == 192 else layers
     fastest = rates._replace(compute=gpu.peaks["fp8"]) if in_fp8 else rates
     kernel, us = kernel_of(layers), cell(row, "latency_us", functools.partial(number_flag, key=FIGURE))
@@ -2847,38 +2807,24 @@ def kernel_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) ->
     )
 
 
-# Where a search begins: items dear and exponentials slow, for a cost that no row feels, the search
-# does not move.
-KERNEL_START = {
-    "launch_s": 9e-6,
-    "wave_s": 5e-6,
-    "tile_s": 2e-6,
-    "exponentials": 4e9,
-    "compute_efficiency": 0.6,
-    "bandwidth_efficiency": 0.85,
+# Where a search begins: tiles dear and exponentials slow, for a cost that no row feels, the search does not move.
+STARTS = {
+    "kernel": dict(zip(KERNEL_CONSTANTS[1:-1], (9e-6, 5e-6, 2e-6, 4e9, 0.6, 0.85))),
+    "latent": {"latent_bandwidth_efficiency": 0.8},
+    "nvlink": dict(zip(LINK_CONSTANTS["nvlink"], (3e-6, 0.4e-6, 5e-6, 25e-6, 0.7))),
+    "pcie": dict(zip(LINK_CONSTANTS["pcie"], (3e-6, 1.5e-6, 0.6))),
 }
 NOT_SEEN = {"exponentials": 1e12, "tile_s": 0.0}  # figures at which these cost nothing
-LATENT_START = {"latent_bandwidth_efficiency": 0.8}
-LINK_STARTS = {
-    "nvlink": {
-        "link_latency_s": 3e-6,
-        "link_hop_s": 0.4e-6,
-        "link_two_shot_s": 5e-6,
-        "link_library_s": 25e-6,
-        "link_efficiency": 0.7,
-    },
-    "pcie": {"pcie_latency_s": 3e-6, "pcie_hop_s": 1.5e-6, "pcie_efficiency": 0.6},
-}
 
 
 def fit(rows: Sequence[Measured]) -> dict[str, float]:
     """The constants of measured kernels, or of a link, that explain them best."""
     if rows[0].kind == "all-reduce":
         link = next(name for name, needed in LINK_CONSTANTS.items() if needed == rows[0].needed)
-        return searched(rows, LINK_STARTS[link], {}, 0.15)[0]
-    given = {"multiprocessors": rows[0].gpu.constants["multiprocessors"], **LATENT_START}
+        return searched(rows, STARTS[link], {}, 0.15)[0]
+    given = {"multiprocessors": rows[0].gpu.constants["multiprocessors"], **STARTS["latent"]}
     grouped = [row for row in rows if row.kind != "latent decode"] or rows
-    found, least = searched(grouped, KERNEL_START, given)
+    found, least = searched(grouped, STARTS["kernel"], given)
     for name, cost_free in NOT_SEEN.items():  # without it, if the rows do not show it
         fewer = {key: value for key, value in found.items() if key != name}
         without, loss = searched(grouped, fewer, {**given, name: cost_free})
@@ -2890,7 +2836,7 @@ def fit(rows: Sequence[Measured]) -> dict[str, float]:
     latent = [row for row in rows if row.kind == "latent decode"]
     if latent:
         tied = {**found, "latent_bandwidth_efficiency": found["bandwidth_efficiency"]}
-        apart, loss = searched(latent, LATENT_START, found)
+        apart, loss = searched(latent, STARTS["latent"], found)
         found = {**found, **apart} if loss < 0.8 * searched(latent, {}, tied)[1] else tied
     return found
 
@@ -2898,9 +2844,9 @@ def fit(rows: Sequence[Measured]) -> dict[str, float]:
 def searched(
     rows: Sequence[Measured], start: Constants, given: Constants, scale: float = 0.1
 ) -> tuple[dict[str, float], float]:
-    """The constants, and their loss: the mean of log(1 + (error / scale)^2), each kind of row
-    weighing the same, in which errors well above the scale hardly weigh. By damped Gauss-Newton
-    steps in the constants' logarithms (Levenberg 1944, Marquardt 1963), reweighted by its slope.
+    """The constants, and their loss: the mean of log(1 + (error / scale)^2), each kind of row weighing the same, in
+    which errors well above the scale hardly weigh. By damped Gauss-Newton steps in the constants' logarithms
+    (Levenberg 1944, Marquardt 1963), reweighted by its slope.
     """
     kinds = [row.kind for row in rows]
     shares = [1 / kinds.count(kind) for kind in kinds]
@@ -3085,8 +3031,8 @@ def counts_flag(text: str) -> Sequence[int]:
 
 
 class Flag(NamedTuple):
-    """A flag: the value's name in the help, how that is read, and what is taken where it is not
-    said: by the config's own figures, and where a GPU or model is named (None: see `workload`).
+    """A flag: the value's name in the help, how that is read, and what is taken where it is not said: by the config's
+    own figures, and where a GPU or model is named (None: see `workload`).
     """
 
     group: str
@@ -3365,8 +3311,8 @@ def grid(axes: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
 
 
 def run(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcome of every combination. Where several GPUs stand together and one has no
-    constants, all are bounds: like is compared with like.
+    """The outcome of every combination. Where several GPUs stand together and one has no constants, all are bounds:
+    like is compared with like.
     """
     keys = [name for name in sweep.axes if "." in name]
 
@@ -3405,8 +3351,8 @@ PROGRESS_STEP = 10_000
 
 
 def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcomes, with what people must know of them on standard error: what figures leave out,
-    and how many do not fit; an InputError if there is none that can be.
+    """The outcomes, with what people must know of them on standard error: what figures leave out, and how many do not
+    fit; an InputError if there is none that can be.
     """
     refusals: list[str] = []
     done = misfits = 0
