@@ -2444,119 +2444,116 @@ def layer_record(layer: Layer) -> dict[str, Any]:
 # Okabe and Ito's colours, which a colour-blind reader can tell apart; markers tell them apart too.
 COLOURS = "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #000000".split()
 TERM_COLOURS = dict(zip((*TERMS, "total"), "#e69f00 #0072b2 #009e73 #cc79a7 #000000".split()))
-MARKERS: dict[str, list[tuple[float, float]]] = {  # corners round a point
-    "square": [(-4, -4), (4, -4), (4, 4), (-4, 4)],
-    "circle": [(5 * math.cos(n / 2), 5 * math.sin(n / 2)) for n in range(12)],
-    "triangle": [(0, -5), (5, 4), (-5, 4)],
-    "diamond": [(0, -6), (5, 0), (0, 6), (-5, 0)],
-}
+MARKERS: list[list[tuple[float, float]]] = [  # corners round a point
+    [(-4, -4), (4, -4), (4, 4), (-4, 4)],
+    [(5 * math.cos(n / 2), 5 * math.sin(n / 2)) for n in range(12)],
+    [(0, -5), (5, 4), (-5, 4)],
+    [(0, -6), (5, 0), (0, 6), (-5, 0)],
+]
 MAX_POINTS, MOST_LISTED = 2000, 12
 LEFT, WIDTH, LEGEND = 90, 640, 750  # of a panel, and where its legend begins
+Points = Sequence[tuple[float, float]]
 
 
 class Series(NamedTuple):
     """A line of a panel: its points, with what each says when pointed at."""
 
     name: str
-    points: Sequence[tuple[float, float]]
+    points: Points
     titles: Sequence[str]  # of its markers; none: no markers
     colour: str
-    marker: str = "circle"
+    marker: int = 0
     style: str = "stroke-opacity='0.5'"
-    listed: bool = True
+
+    def drawn(self, points: Points, titles: Sequence[str]) -> Iterator[str]:
+        """Its line through points on the page, with markers where these have titles."""
+        if len(points) > 1:
+            yield svg_line(points, f"stroke='{self.colour}' {self.style}")
+        for (x, y), title in zip(points, titles):
+            path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in MARKERS[self.marker % len(MARKERS)])
+            yield f"<polygon points='{path}' fill='{self.colour}'><title>{escaped(title)}</title></polygon>\n"
+
+
+def escaped(text: str) -> str:
+    import html  # only this view needs it
+
+    return html.escape(text)
 
 
 def svg_text(x: float, y: float, text: str, style: str = "") -> str:
-    import html  # only this view needs it
-
-    return f"<text x='{x:.1f}' y='{y:.1f}' {style}>{html.escape(text)}</text>\n"
+    return f"<text x='{x:.1f}' y='{y:.1f}' {style}>{escaped(text)}</text>\n"
 
 
-def svg_path(points: Iterable[tuple[float, float]], style: str, title: str = "") -> str:
-    """A line through points, or, titled, a filled shape."""
-    import html
-
+def svg_line(points: Points, style: str) -> str:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    if not title:
-        return f"<polyline points='{path}' fill='none' {style}/>\n"
-    return f"<polygon points='{path}' {style}><title>{html.escape(title)}</title></polygon>\n"
+    return f"<polyline points='{path}' fill='none' {style}/>\n"
 
 
 def ticks(low: float, high: float) -> list[float]:
     """Round values within a span: decades, with as few between them as make three."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    grids: tuple[Sequence[float], ...] = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
-    candidates = [
-        [float(f"{step}e{power}") for power in powers for step in steps]
-        for steps in (*grids, [n / 10 for n in range(10, 100)])
-    ]
-    inside = [[value for value in each if low <= value <= high] for each in candidates]
-    found = next((each for each in inside if len(each) >= 3), inside[-1])
+    found: list[float] = []
+    for steps in ("1", "1 2 5", "1 1.5 2 3 5 7", " ".join(f"{n / 10}" for n in range(10, 100))):
+        if len(found) < 3:
+            values = [float(f"{step}e{power}") for power in powers for step in steps.split()]
+            found = [value for value in values if low <= value <= high]
     return found[:: -(-len(found) // 10)]
 
 
-class Panel(NamedTuple):
-    """A log-log plot on the page: where it is, and what it spans."""
+def plot(
+    top: float, height: float, labels: tuple[str, str], units: tuple[str, str], series: Sequence[Series]
+) -> Iterator[str]:
+    """Series in a log-log panel with axes from the data, and a legend beside it."""
+    bottom, points = top + height, [point for each in series for point in each.points]
+    (left, right), (low, high) = ((min(values) / 1.3, max(values) * 1.3) for values in zip(*points))
 
-    top: float
-    height: float
-    across: tuple[float, float]
-    up: tuple[float, float]
-
-    def x(self, value: float) -> float:
-        left, right = self.across
+    def x(value: float) -> float:
         return LEFT + math.log(value / left) / math.log(right / left) * WIDTH
 
-    def y(self, value: float) -> float:
-        low, high = self.up
-        return self.top + math.log(high / value) / math.log(high / low) * self.height
+    def y(value: float) -> float:
+        return top + math.log(high / value) / math.log(high / low) * height
 
-
-def plot(
-    top: float, height: float, labels: tuple[str, str], units: tuple[str, str], series: list[Series]
-) -> Iterator[str]:
-    """Series in a panel with axes from the data, and a legend beside it."""
-    points = [point for each in series for point in each.points]
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    across, up = ((min(values) / 1.3, max(values) * 1.3) for values in (xs, ys))
-    panel, bottom = Panel(top, height, across, up), top + height
-    for value in ticks(*across):
-        at = panel.x(value)
-        yield svg_path([(at, top), (at, bottom)], "class='grid'")
+    for value in ticks(left, right):
+        yield svg_line([(x(value), top), (x(value), bottom)], "class='grid'")
         label = prefixed(value, units[0]) if units[0] else f"{value:.12g}"
-        yield svg_text(at, bottom + 16, label, "text-anchor='middle'")
-    for value in ticks(*up):
-        at = panel.y(value)
-        yield svg_path([(LEFT, at), (LEFT + WIDTH, at)], "class='grid'")
-        yield svg_text(LEFT - 6, at + 4, prefixed(value, units[1]), "text-anchor='end'")
-    yield svg_path([(LEFT, top), (LEFT, bottom), (LEFT + WIDTH, bottom)], "class='axis'")
+        yield svg_text(x(value), bottom + 16, label, "text-anchor='middle'")
+    for value in ticks(low, high):
+        yield svg_line([(LEFT, y(value)), (LEFT + WIDTH, y(value))], "class='grid'")
+        yield svg_text(LEFT - 6, y(value) + 4, prefixed(value, units[1]), "text-anchor='end'")
+    yield svg_line([(LEFT, top), (LEFT, bottom), (LEFT + WIDTH, bottom)], "class='axis'")
     yield svg_text(LEFT + WIDTH / 2, bottom + 36, labels[0], "text-anchor='middle'")
     yield svg_text(LEFT, top - 10, labels[1])
     for each in series:
-        at_page = [(panel.x(x), panel.y(y)) for x, y in each.points]
-        yield from drawn(each, at_page, each.titles)
+        yield from each.drawn([(x(px), y(py)) for px, py in each.points], each.titles)
     listed = [each for each in series if each.name]
     for n, each in enumerate(listed[:MOST_LISTED]):
         at = top + 18 * n
-        yield from drawn(each, [(LEGEND, at), (LEGEND + 22, at)], [])
-        yield from drawn(each, [(LEGEND + 11, at)], [each.name] if each.titles else [])
+        yield from each.drawn([(LEGEND, at), (LEGEND + 22, at)], [])
+        yield from each.drawn([(LEGEND + 11, at)], [each.name] if each.titles else [])
         yield svg_text(LEGEND + 28, at + 4, each.name)
     if len(listed) > MOST_LISTED:
         more = f"and {len(listed) - MOST_LISTED} more"
         yield svg_text(LEGEND + 28, top + 18 * MOST_LISTED + 4, more)
 
 
-def drawn(series: Series, points: Sequence[tuple[float, float]], titles: Sequence[str]) -> Iterator[str]:
-    """A series' line through points on the page, with markers where these have titles."""
-    if len(points) > 1:
-        yield svg_path(points, f"stroke='{series.colour}' {series.style}")
-    for (x, y), title in zip(points, titles):
-        corners = [(x + dx, y + dy) for dx, dy in MARKERS[series.marker]]
-        yield svg_path(corners, f"fill='{series.colour}'", title)
+def point_title(case: Analysis) -> str:
+    """The whole case and its figures."""
+    names = ("gpu model ngpu seq batch phase dtype kv_dtype fused split link").split()
+    told = [f"{dashed(name)} {axis_value(case, name)}" for name in (*names, *case.changed)]
+    terms = [f"{name} {prefixed(s, 's')}" for name, s in case.terms.parts.items() if s]
+    total = f"{case.basis} {prefixed(case.terms.total_s, 's')}"
+    return f"{', '.join(told)}: {total} ({', '.join(terms)}); {case.terms.limit} limits"
+
+
+def roof_of(case: Analysis) -> tuple[str, str, float, float]:
+    """A GPU, a precision, and what limits these: peak and bandwidth."""
+    return case.gpu.name, case.work.dtype, case.gpu.peaks[case.work.dtype], case.gpu.bandwidth
 
 
 def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-    """A roofline of the busiest GPU; if a number sweeps, the time of attention over it below."""
+    """Attained FLOP/s of the busiest GPU over arithmetic intensity, under the roof of each GPU and precision, which
+    has the colour of its points; if a number sweeps, the time of attention over it below, by term if one line.
+    """
     if sweep.total > MAX_POINTS:
         raise InputError(f"--format svg shows at most {MAX_POINTS} cases, not {sweep.total}")
     cases = [each for each in outcomes if isinstance(each, Analysis)]
@@ -2566,15 +2563,30 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     for case in cases:
         others = [f"{axis_value(case, name)}" for name in sweep.varying if name != axis]
         groups.setdefault(" ".join(others), []).append(case)
-    upper, lower = roofline(groups), []
-    if axis and len(cases) > 1:
-        lower = times_over(groups, axis)
-    names = [each.name for each in (*upper, *lower)]
-    width = max(1000, LEGEND + 60 + 7 * max(map(len, names)))
-    basis = "estimates of measured kernels' rates" if cases[0].basis == "estimate" else "bounds"
-    heading = wrapped(f"{', '.join(sweep.common.values())}; {basis}", width // 8)
+    roofs = list(dict.fromkeys(map(roof_of, cases)))
+    intensities = [case.counts.intensity for case in cases]
+    upper, lower = [], []
+    for n, (gpu, dtype, peak, bandwidth) in enumerate(roofs):
+        ridge, rates = peak / bandwidth, f"{prefixed(peak, 'FLOP/s')}, {prefixed(bandwidth, 'B/s')}"
+        left, right = min(*intensities, ridge / 4), max(*intensities, ridge * 4)
+        points = [(left, left * bandwidth), (ridge, peak), (right, peak)]
+        name = f"{gpu} {dtype}: {rates}, ridge {digits(ridge)}"
+        upper.append(Series(name, points, (), COLOURS[n % len(COLOURS)], style="stroke-width='2.5'"))
+    for n, (name, group) in enumerate(groups.items()):
+        titles = [point_title(case) for case in group]
+        colour = COLOURS[(roofs.index(roof_of(group[0])) if len(roofs) > 1 else n) % len(COLOURS)]
+        points = [(case.counts.intensity, case.counts.gpu_flops / case.terms.total_s) for case in group]
+        upper.append(Series(name, points, titles, colour, n))
+        terms = {"total": colour} if len(groups) > 1 else TERM_COLOURS
+        for term, of_term in terms.items() if axis and len(cases) > 1 else ():
+            seconds = [{**case.terms.parts, "total": case.terms.total_s}[term] for case in group]
+            points = [(float(axis_value(case, axis)), each) for case, each in zip(group, seconds) if each]
+            if points:
+                lower.append(Series(name or term, points, titles, of_term, n))
+    width = max(1000, LEGEND + 60 + 7 * max(len(each.name) for each in (*upper, *lower)))
+    heading = wrapped(", ".join(sweep.common.values()), width // 8)
     top = 50 + 16 * len(heading)
-    height = top + 400 + 50 + (410 if lower else 0)
+    height = top + 450 + (410 if lower else 0)
     yield (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}'"
         f" viewBox='0 0 {width} {height}' font-family='sans-serif' font-size='12'>\n"
@@ -2583,76 +2595,11 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     )
     for i, line in enumerate(heading):
         yield svg_text(20, 24 + 16 * i, line, "font-size='13' font-weight='bold'")
-    labels = ("arithmetic intensity, FLOP/byte", "FLOP/s of the busiest GPU")
-    yield from plot(top, 400, labels, ("", "FLOP/s"), upper)
+    intensity = ("arithmetic intensity, FLOP/byte", "FLOP/s of the busiest GPU")
+    yield from plot(top, 400, intensity, ("", "FLOP/s"), upper)
     if lower:
-        labels = (dashed(axis), "attention of all layers in one step")
-        yield from plot(top + 480, 310, labels, ("", "s"), lower)
+        yield from plot(top + 480, 310, (dashed(axis), "attention of all layers in one step"), ("", "s"), lower)
     yield "</svg>\n"
-
-
-def point_title(case: Analysis) -> str:
-    """The whole case and its figures."""
-    names = ("gpu model ngpu seq batch phase dtype kv_dtype fused split link").split()
-    told = [f"{dashed(name)} {axis_value(case, name)}" for name in names]
-    told += [f"{key} {axis_value(case, key)}" for key in case.changed]
-    terms = [f"{name} {prefixed(s, 's')}" for name, s in case.terms.parts.items() if s]
-    total = f"{case.basis} {prefixed(case.terms.total_s, 's')}"
-    return f"{', '.join(told)}: {total} ({', '.join(terms)}); {case.terms.limit} limits"
-
-
-def roofline(groups: Mapping[str, Sequence[Analysis]]) -> list[Series]:
-    """Attained FLOP/s over arithmetic intensity, under the roof of each GPU and precision, which has the colour of
-    its points.
-    """
-
-    def roof_of(case: Analysis) -> tuple[str, str, float, float]:
-        peak = case.gpu.peaks[case.work.dtype]
-        return case.gpu.name, case.work.dtype, peak, case.gpu.bandwidth
-
-    cases = [case for group in groups.values() for case in group]
-    intensities = [case.counts.intensity for case in cases]
-    roofs = list(dict.fromkeys(map(roof_of, cases)))
-    found = []
-    for n, (gpu, dtype, peak, bandwidth) in enumerate(roofs):
-        ridge = peak / bandwidth
-        rates = f"{prefixed(peak, 'FLOP/s')}, {prefixed(bandwidth, 'B/s')}"
-        left, right = min(*intensities, ridge / 4), max(*intensities, ridge * 4)
-        points = [(left, left * bandwidth), (ridge, peak), (right, peak)]
-        name = f"{gpu} {dtype}: {rates}, ridge {digits(ridge)}"
-        found.append(Series(name, points, (), COLOURS[n % len(COLOURS)], style="stroke-width='2.5'"))
-    for n, (name, group) in enumerate(groups.items()):
-        points = [(each.counts.intensity, each.counts.gpu_flops / each.terms.total_s) for each in group]
-        colour = roofs.index(roof_of(group[0])) if len(roofs) > 1 else n
-        found.append(series_of(name, points, group, n, colour))
-    return found
-
-
-def series_of(
-    name: str, points: Sequence[tuple[float, float]], cases: Sequence[Analysis], number: int, colour: int
-) -> Series:
-    titles = [point_title(case) for case in cases]
-    shape = list(MARKERS)[number % len(MARKERS)]
-    return Series(name, points, titles, COLOURS[colour % len(COLOURS)], shape)
-
-
-def times_over(groups: Mapping[str, Sequence[Analysis]], axis: str) -> list[Series]:
-    """Seconds of attention in a step over the swept number: a line a series, by term if alone."""
-    found = []
-    for n, (name, cases) in enumerate(groups.items()):
-        values = [float(axis_value(case, axis)) for case in cases]
-        if len(groups) > 1:
-            points = [(value, case.terms.total_s) for value, case in zip(values, cases)]
-            found.append(series_of(name, points, cases, n, n))
-            continue
-        for term, colour in TERM_COLOURS.items():
-            seconds = [{**case.terms.parts, "total": case.terms.total_s}[term] for case in cases]
-            points = [(value, each) for value, each in zip(values, seconds) if each]
-            style = "stroke-dasharray='6 4'" if term == "total" else "stroke-width='2'"
-            if points:
-                titles = [point_title(case) for case in cases]
-                found.append(Series(term, points, titles, colour, style=style))
-    return found
 
 
 VIEWS: dict[str, Callable[[Sweep, Iterator[Outcome]], Iterator[str]]] = {
@@ -3317,34 +3264,37 @@ def run(sweep: Sweep) -> Iterator[Outcome]:
     keys = [name for name in sweep.axes if "." in name]
 
     @functools.lru_cache(maxsize=1024)
-    def made(kind: str, number: int, figures: tuple[Any, ...]) -> Any:
-        section = {"gpu": "GPU.", "model": "Model."}[kind]
-        changes = {k[len(section) :]: v for k, v in zip(keys, figures) if k.startswith(section)}
+    def made(number: int, axis: str, figures: tuple[Any, ...]) -> Any:
+        """A GPU or model with the figures that --set gives, or what is wrong with that."""
+        subject, section = sweep.axes[axis][number], {"gpu": "GPU", "model": "Model"}[axis]
+        named = [(*key.partition("."), value) for key, value in zip(keys, figures)]
+        changes = {key: value for start, _, key, value in named if start == section}
         try:
-            return sweep.axes[kind][number].changed(changes)
+            return subject.changed(changes) if changes else subject.base
         except InputError as error:
-            raise InputError(f"--set: {error}") from None
+            return InputError(f"--set: {error}")
 
     @functools.lru_cache(maxsize=1024)
-    def bound_only(ngpu: int, link: str | None, figures: tuple[Any, ...]) -> bool:
-        several = range(len(sweep.axes["gpu"]))
-        gpus = [made("gpu", n, figures) for n in several] if len(several) > 1 else []
-        return bool(without_constants(gpus, ngpu, link))
+    def unlike(ngpu: int, link: str | None, figures: tuple[Any, ...]) -> bool:
+        """Whether one of several GPUs has no estimate."""
+        gpus = [made(number, "gpu", figures) for number in range(len(sweep.axes["gpu"]))]
+        return len(gpus) > 1 and bool(without_constants([g for g in gpus if isinstance(g, GPU)], ngpu, link))
 
-    numbered = {**sweep.axes, "gpu": range(len(sweep.axes["gpu"])), "model": range(len(sweep.axes["model"]))}
-    for values in grid(list(numbered.values())):
+    numbered = {name: range(len(sweep.axes[name])) for name in ("gpu", "model")}
+    for values in grid(list({**sweep.axes, **numbered}.values())):
         asked = dict(zip(sweep.axes, values))
-        gpu, model = (sweep.axes[kind][asked[kind]].base for kind in ("gpu", "model"))
         figures = tuple([asked[key] for key in keys])
         changed = dict(zip(keys, figures))
+        gpu, model = made(asked["gpu"], "gpu", figures), made(asked["model"], "model", figures)
+        bases = sweep.axes["gpu"][asked["gpu"]].base, sweep.axes["model"][asked["model"]].base
         try:
-            if keys:
-                gpu, model = (made(kind, asked[kind], figures) for kind in ("gpu", "model"))
-            bound = bound_only(asked["ngpu"], asked["link"], figures)
-            case = analyse(gpu, model, workload(gpu, model, asked), bound)
+            for each in (gpu, model):
+                if isinstance(each, InputError):
+                    raise each
+            case = analyse(gpu, model, workload(gpu, model, asked), unlike(asked["ngpu"], asked["link"], figures))
             yield case._replace(changed=changed) if keys else case
         except InputError as error:
-            yield Refusal(gpu, model, workload(gpu, model, asked), str(error), changed)
+            yield Refusal(*bases, workload(*bases, asked), str(error), changed)
 
 
 PROGRESS_STEP = 10_000

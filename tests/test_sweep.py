@@ -355,12 +355,12 @@ class Picture(ScriptTest):
         root = self.drawn("--gpu", "h100-sxm", "--fused", "--seq", "1K:64K:x4", "--batch", "2")
         rows = run(*"--gpu h100-sxm --seq 1K:64K:x4 --batch 2 --format csv".split()).out
         times = [float(row["total_s"]) for row in csv.DictReader(io.StringIO(rows))]
-        lower = [m for m in self.markers(root) if m[1] > 560 and m[2] == "#000000"]
+        lower = [m for m in self.markers(root) if m[1] > 545 and m[2] == "#000000"]
         self.assertEqual(len(lower), 4)
         one, tenfold = self.scale(root, "y", 540)
         for (_, y, _, _), seconds in zip(lower, times):
             self.assertAlmostEqual(y, one + tenfold * math_log10(seconds), delta=0.6)
-        colours = {m[2] for m in self.markers(root) if m[1] > 560}
+        colours = {m[2] for m in self.markers(root) if m[1] > 545}
         self.assertEqual(colours, {"#e69f00", "#0072b2", "#cc79a7", "#000000"})  # one GPU: no sync
         self.assertIn("seq", self.texts(root))
         self.assertLessEqual({"compute", "memory", "overhead", "total"}, set(self.texts(root)))

@@ -373,6 +373,10 @@ class Set(ScriptTest):
         errors = [row["error"] for row in self.rows(*flags.split())]
         self.assertEqual(errors[0], "")
         self.assertIn("Model.n_kv_head must divide n_head 32, not 24", errors[1])
+        flags = "--gpu h100-sxm,l40s,h20 --set GPU.nvlink_gpus=4"
+        rows = self.rows(*flags.split())
+        self.assertEqual([bool(row["error"]) for row in rows], [False, True, False])
+        self.assertIn("--set: GPU.nvlink_gpus has no meaning without nvlink", rows[1]["error"])
 
     def test_published_configs_take_what_describes_the_whole(self) -> None:
         path = self.written(json.dumps(LLAMA_JSON), "m.json")
