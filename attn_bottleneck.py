@@ -5,45 +5,44 @@
 # ///
 """What limits attention on these GPUs, by how much, and what would help most?
 
-Compute, memory bandwidth, synchronisation between GPUs or launch overhead: from the figures of a
-GPU and of a model this computes what each of them costs, for one layer and for all.
+Compute, memory bandwidth, synchronisation between GPUs or launch overhead: from the figures of a GPU and of a model this
+computes what each of them costs, for one layer and for all, beside the rest of a step.
 
     python3 attn_bottleneck.py --ngpu 10
-    python3 attn_bottleneck.py --gpu h100-sxm --model llama-3.1-8b --fp16 --fused --seq 1K:128K:x2
-    python3 attn_bottleneck.py --gpu b200 --model ./config.json --dtype bf16 --format summary
+    python3 attn_bottleneck.py --gpu h100-sxm --model llama-3.1-70b --ngpu 8 --batch 16 --seq 32K
+    python3 attn_bottleneck.py --gpu h100-sxm,b200-sxm --model ./config.json --seq 1K:128K:x2
 
 Symbols
 
     L  layers              B  batch (sequences)       P  peak, FLOP/s
     H  query heads         S  keys attended to, the   W  memory bandwidth, bytes/s
-    K  key/value heads        new ones included       N  link bandwidth, bytes/s,
-    d  width of a head     Q  new tokens per             both directions together
-    e  bytes per element      sequence                n  GPUs
+    K  key/value heads        new ones included       N  link bandwidth, bytes/s, both directions
+    d  width of a head     Q  new tokens per             together; M = N / 2 is one
+    D  hidden size            sequence                n  GPUs
+    e  bytes per element, of what GPUs exchange of outputs at least 2
 
-Formulas, one layer (the README explains each, and what windows and latent attention change)
+Formulas, one layer (the README has them all, with what windows and latent attention change)
 
     pairs                 Q S unfused; fused: the sum over the Q rows of the keys each may see
     FLOPs                 B H pairs (2d - 1) for S = Q K^T, B H d (2 pairs - Q) for A = S V
-    K and V read          2 B K d rows e; rows = S - 1 if one token is generated (the new row
-                          is still on chip), else S
+    K and V read          2 B K d rows e; rows = S - 1 if one token is generated (the new row is still on chip), else S
     other traffic         Q read and A written, 2 B H Q d e; unfused 4 B H Q S e more
     compute, memory       FLOPs / P and bytes / W of the busiest of n GPUs
-    sync                  keys split: bytes / N; heads split: a ring all-reduce of the output,
-                          2 (n - 1)/n B H Q d e / (N / 2)
-    bound                 max(compute, memory) + sync of each kernel: no kernel is faster
-    estimate              compute + memory + sync + overhead at the rates that measured kernels
-                          reach, where the GPU has constants for them
+    sync                  unfused, keys split: scores and values / N; fused: queries, or keys and values, whichever is
+                          less, / M; the output's all-reduce, B Q D e / M; sequences split: nothing
+    bound                 max(sum over kernels of max(compute, memory), sync): no implementation is faster
+    estimate              compute + memory + sync + overhead at the rates that measured kernels reach, where the GPU has
+                          constants for them
     KV cache              2 L B K d rows e
 
-Assumptions: peaks are dense; one multiply-add is two FLOPs; GB = 1e9 bytes; weights are spread
-evenly. Counts are exact integers.
+Assumptions: peaks are dense; one multiply-add is two FLOPs; GB = 1e9 bytes; weights are spread evenly. Counts are exact
+integers.
 
-The file, from top to bottom: units, records and catalogue, reading (a config of ours, a published
-one), cost model, views, picture, measured kernels, command line. Data runs that way and no other.
+The file, from top to bottom: units and words, records and catalogue, reading (a config of ours, a published one, by name),
+cost model, what would help, sweeps, views, picture, measured kernels, command line. Data runs that way and no other.
 
-Exit codes: 0 answered, whatever the verdict; 1 standard output cannot be written; 2 bad usage or a
-bad config (one line on standard error says which key or flag, and what is allowed); 130
-interrupted.
+Exit codes: 0 answered, whatever the verdict; 1 standard output cannot be written; 2 bad usage or a bad config (one line on
+standard error says which key or flag, and what is allowed); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -117,6 +116,154 @@ def dashed(name: str) -> str:
 def stored_bytes(elements: int, precision: str) -> int:
     """Bytes that `elements` take in `precision`; half a byte left over counts as one."""
     return -(-elements * bits(precision) // 8)
+
+
+class InputError(Exception):
+    """What the user gave cannot be used; the message says what, why and what is allowed."""
+
+
+def quoted(value: object) -> str:
+    """`value` as an error message quotes it: JSON's spelling, ASCII, on one line, not endless."""
+    if isinstance(value, (dict, list)):
+        return "an object" if isinstance(value, dict) else "a list"
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:36]}... ({len(text)} characters)"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the known name nearest to a misspelt one, or nothing."""
+    import difflib  # only a misspelt name needs it
+
+    lower = {each.lower(): each for each in known}
+    nearest = [each for each in lower if sorted(each) == sorted(name.lower())]
+    nearest = nearest or difflib.get_close_matches(name.lower(), lower, n=1)
+    return f" (did you mean {lower[nearest[0]]}?)" if nearest else ""
+
+
+def squashed(name: str) -> str:
+    """A name without what people write differently.
+
+    >>> squashed("H100-SXM") == squashed("h100 sxm")
+    True
+    """
+    return "".join(filter(str.isalnum, name.lower()))
+
+
+def one_of(text: str, known: Collection[str]) -> str:
+    """The known name that is meant, in any case."""
+    if text.lower() in known:
+        return text.lower()
+    hint = did_you_mean(text, known)
+    raise InputError(f"must be one of {', '.join(known)}, not {quoted(text)}{hint}")
+
+
+class Key(NamedTuple):
+    """What a number of the config may be, and what one of its unit is in base units."""
+
+    low: float = MIN_FIGURE
+    high: float = MAX_FIGURE
+    scale: float = 1
+    whole: bool = False
+    zero: bool = False  # whether 0 is allowed too: none
+    required: bool = False
+
+    @property
+    def allowed(self) -> str:
+        if self.whole:
+            return f"a whole number from {self.low} to 10^18"
+        share = "a number above 0 and at most 1"
+        return share if self.high == 1 else "a number from 1e-9 to 1e15"
+
+
+COUNT = Key(low=1, high=MAX_COUNT, whole=True)
+FIGURE = Key()
+
+
+def checked(value: object, key: Key) -> Any:
+    """A number that a key allows."""
+    number: Any = value if type(value) is int or (type(value) is float and not key.whole) else -1
+    if key.low <= number <= key.high or (key.zero and number == 0):
+        return number
+    raise InputError(f"must be {key.allowed}, not {quoted(value)}")
+
+
+# Counts may end in these, 1024-based as lengths in tokens are.
+COUNT_UNITS = {"K": 2**10, "M": 2**20}
+
+
+def number_flag(text: str, key: Key) -> Any:
+    """A number as people type it: counts with K and M, others with an exponent."""
+    if text == "0":
+        return checked(0, key)
+    if not key.whole:
+        if text[-1:].isdigit() and not set(text) - set("0123456789.eE+-"):
+            with contextlib.suppress(ValueError):
+                return checked(float(text), key)
+        raise InputError(f"must be {key.allowed}, not {quoted(text)}")
+    number, unit = text, 1
+    if text[-1:].upper() in COUNT_UNITS:
+        number, unit = text[:-1], COUNT_UNITS[text[-1].upper()]
+    if not (number.isascii() and number.isdigit()):
+        return checked(text, key)
+    if number[0] == "0" and len(number) > 1:
+        raise InputError(f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count")
+    if len(number) > 40:  # int() itself refuses thousands of digits, with words of its own
+        raise InputError(f"must be {key.allowed}, not one of {len(text)} digits")
+    return checked(int(number) * unit, key)
+
+
+def count_flag(text: str) -> int:
+    return int(number_flag(text, COUNT))
+
+
+BOOLEANS = {**dict.fromkeys(("true", "yes", "1", "on"), True), **dict.fromkeys(("false", "no", "0", "off"), False)}
+
+
+def booleans_flag(text: str) -> Sequence[bool]:
+    return [BOOLEANS[one_of(part, BOOLEANS)] for part in text.split(",")]
+
+
+def names_flag(known: Collection[str]) -> Callable[[str], Sequence[str]]:
+    return lambda text: [one_of(part, known) for part in text.split(",")]
+
+
+MAX_LISTED = 10**6  # values of a flag that are not one range in steps
+
+
+def spread(text: str, key: Key) -> Sequence[Any]:
+    """Lists, ranges in steps and ranges by a factor, the end included.
+
+    >>> spread("1,2K", COUNT), spread("1K:8K:x2", COUNT), spread("1:2:.5", FIGURE)
+    ([1, 2048], [1024, 2048, 4096, 8192], [1.0, 1.5, 2.0])
+    """
+    runs: list[Sequence[Any]] = []
+    for part in text.split(","):
+        low, *rest = part.split(":")
+        if not rest:
+            runs.append([number_flag(low, key)])
+            continue
+        first, last, step = number_flag(low, key), number_flag(rest[0], key), (rest[1:] or ["1"])[0]
+        by_factor = step[:1] in ("x", "X")
+        amount = number_flag(step[by_factor:], COUNT if key.whole else FIGURE)
+        if len(rest) > 2 or first > last or (by_factor and amount <= 1):
+            allowed = "FIRST:LAST, from small to large; :STEP or :xFACTOR may follow"
+            raise InputError(f"{quoted(part)} must be {allowed}")
+        if key.whole and not by_factor:
+            runs.append(range(first, last + 1, amount))
+            continue
+        values, slack = [first], 1 + 1e-12
+        while values[-1] < last * slack and len(values) <= MAX_LISTED:
+            values.append(values[-1] * amount if by_factor else first + len(values) * amount)
+        runs.append(values if values[-1] <= last * slack else values[:-1])
+    if len(runs) == 1 and isinstance(runs[0], range):
+        return runs[0]
+    if sum(map(len, runs)) > MAX_LISTED:
+        raise InputError(f"lists at most {MAX_LISTED} values, beside one range in steps")
+    return [value for run in runs for value in run]
+
+
+def counts_flag(text: str) -> Sequence[int]:
+    return spread(text, COUNT)
 
 
 # --------------------------------------------------------------------- hardware and models
@@ -363,95 +510,6 @@ def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
 # ---------------------------------------------------------------------------------- reading
 
 
-class InputError(Exception):
-    """What the user gave cannot be used; the message says what, why and what is allowed."""
-
-
-def quoted(value: object) -> str:
-    """`value` as an error message quotes it: JSON's spelling, ASCII, on one line, not endless."""
-    if isinstance(value, (dict, list)):
-        return "an object" if isinstance(value, dict) else "a list"
-    text = json.dumps(value)
-    return text if len(text) <= 40 else f"{text[:36]}... ({len(text)} characters)"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence with the known name nearest to a misspelt one, or nothing."""
-    import difflib  # only a misspelt name needs it
-
-    lower = {each.lower(): each for each in known}
-    nearest = [each for each in lower if sorted(each) == sorted(name.lower())]
-    nearest = nearest or difflib.get_close_matches(name.lower(), lower, n=1)
-    return f" (did you mean {lower[nearest[0]]}?)" if nearest else ""
-
-
-class Key(NamedTuple):
-    """What a number of the config may be, and what one of its unit is in base units."""
-
-    low: float = MIN_FIGURE
-    high: float = MAX_FIGURE
-    scale: float = 1
-    whole: bool = False
-    zero: bool = False  # whether 0 is allowed too: none
-    required: bool = False
-
-    @property
-    def allowed(self) -> str:
-        if self.whole:
-            return f"a whole number from {self.low} to 10^18"
-        share = "a number above 0 and at most 1"
-        return share if self.high == 1 else "a number from 1e-9 to 1e15"
-
-
-COUNT = Key(low=1, high=MAX_COUNT, whole=True)
-FIGURE = Key()
-
-
-def checked(value: object, key: Key) -> Any:
-    """A number that a key allows."""
-    number: Any = value if type(value) is int or (type(value) is float and not key.whole) else -1
-    if key.low <= number <= key.high or (key.zero and number == 0):
-        return number
-    raise InputError(f"must be {key.allowed}, not {quoted(value)}")
-
-
-# Counts may end in these, 1024-based as lengths in tokens are.
-COUNT_UNITS = {"K": 2**10, "M": 2**20}
-
-
-def number_flag(text: str, key: Key) -> Any:
-    """A number as people type it: counts with K and M, others with an exponent."""
-    if text == "0":
-        return checked(0, key)
-    if not key.whole:
-        if text[-1:].isdigit() and not set(text) - set("0123456789.eE+-"):
-            with contextlib.suppress(ValueError):
-                return checked(float(text), key)
-        raise InputError(f"must be {key.allowed}, not {quoted(text)}")
-    number, unit = text, 1
-    if text[-1:].upper() in COUNT_UNITS:
-        number, unit = text[:-1], COUNT_UNITS[text[-1].upper()]
-    if not (number.isascii() and number.isdigit()):
-        return checked(text, key)
-    if number[0] == "0" and len(number) > 1:
-        raise InputError(f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count")
-    if len(number) > 40:  # int() itself refuses thousands of digits, with words of its own
-        raise InputError(f"must be {key.allowed}, not one of {len(text)} digits")
-    return checked(int(number) * unit, key)
-
-
-def count_flag(text: str) -> int:
-    return int(number_flag(text, COUNT))
-
-
-def one_of(text: str, known: Collection[str]) -> str:
-    """The known name that is meant, in any case."""
-    if text.lower() in known:
-        return text.lower()
-    hint = did_you_mean(text, known)
-    raise InputError(f"must be one of {', '.join(known)}, not {quoted(text)}{hint}")
-
-
 # What real kernels and links reach: optional, but an estimate needs all that it uses.
 KERNEL_KEYS = (
     "multiprocessors launch_us wave_us tile_us exponentials compute_efficiency bandwidth_efficiency"
@@ -633,37 +691,6 @@ def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
     return Parameters(total, active, min(total, (total - active) / (1 - part)), part)
 
 
-def joining_link(gpu: GPU, ngpu: int) -> str:
-    """The scale-up link where the GPU has one that joins so many, else PCIe."""
-    joined = "nvlink" in gpu.links and ngpu <= (gpu.nvlink_gpus or ngpu)
-    return "nvlink" if joined else "pcie"
-
-
-def heads_divide(model: Model, ngpu: int) -> bool:
-    """Whether GPUs get equal numbers of heads, as serving engines ask: K/V heads too, or whole copies of one."""
-    return all(
-        each.n_head % ngpu == 0 and (each.n_kv_head % ngpu == 0 or ngpu % each.n_kv_head == 0) for each in model.layers
-    )
-
-
-def check_case(gpu: GPU, model: Model, work: Workload) -> None:
-    """InputError for what cannot be: more new tokens than keys, GPUs that cannot share the work."""
-    if work.query > work.seq:
-        raise InputError(f"--query {work.query} must be at most --seq {work.seq}")
-    joined = gpu.nvlink_gpus or MAX_COUNT
-    if work.link == "nvlink" and work.ngpu > joined:
-        raise InputError(f"--link nvlink joins at most {joined} GPUs of {gpu.name}: {work.ngpu}")
-    if work.split == "head" and not heads_divide(model, work.ngpu):
-        most = min(each.n_head for each in model.layers)
-        works = [str(n) for n in range(1, min(most, 256) + 1) if heads_divide(model, n)]
-        works = [*works[:12], "..."] if len(works) > 12 else works
-        heads = " and ".join(f"{each.n_head} heads, {each.n_kv_head} K/V" for each in model.layers)
-        raise InputError(
-            f"--split head: {work.ngpu} GPUs do not share {heads} evenly (--ngpu {', '.join(works)}"
-            " do; --split seq takes any number)"
-        )
-
-
 MAX_JSON_BYTES = 16 * 2**20
 
 
@@ -740,51 +767,35 @@ def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
         raise InputError(f"{source}: {error}") from None
 
 
-def squashed(name: str) -> str:
-    """A name without what people write differently.
-
-    >>> squashed("H100-SXM") == squashed("h100 sxm")
-    True
-    """
-    return "".join(filter(str.isalnum, name.lower()))
+def joining_link(gpu: GPU, ngpu: int) -> str:
+    """The scale-up link where the GPU has one that joins so many, else PCIe."""
+    joined = "nvlink" in gpu.links and ngpu <= (gpu.nvlink_gpus or ngpu)
+    return "nvlink" if joined else "pcie"
 
 
-def match_name(name: str, known: Iterable[str], flag: str) -> str:
-    """The known name that is meant, or that alone begins so."""
-    wanted = squashed(name)
-    found = [each for each in known if squashed(each).startswith(wanted)] if wanted else []
-    exact = [each for each in found if squashed(each) == wanted]
-    if len(exact or found) == 1:
-        return (exact or found)[0]
-    if found:
-        raise InputError(f"--{flag} {quoted(name)} could be {', '.join(found)}")
-    hint = did_you_mean(name, known) or f"; --list-{flag}s lists the known ones"
-    raise InputError(f"--{flag} {quoted(name)} is not in the catalogue{hint}")
+def heads_divide(model: Model, ngpu: int) -> bool:
+    """Whether GPUs get equal numbers of heads, as serving engines ask: K/V heads too, or whole copies of one."""
+    return all(
+        each.n_head % ngpu == 0 and (each.n_kv_head % ngpu == 0 or ngpu % each.n_kv_head == 0) for each in model.layers
+    )
 
 
-def find_gpu(name: str, changes: Mapping[str, Any] = {}) -> GPU:
-    """A GPU of the catalogue, with other figures by the config's keys and in its units."""
-    rows = catalogue(GPUS)
-    section = dict(rows[match_name(name, rows, "gpu")])
-    architecture = section.pop("architecture", None)
-    if architecture:
-        constants = {**catalogue(ARCHITECTURES)[architecture], **PCIE_CONSTANTS}
-        section.update({key: constants[key] for key in constants if key != "architecture"})
-    return read_gpu({**section, **changes}, "catalogue", complete=False)
-
-
-def find_model(name: str, changes: Mapping[str, Any] = {}) -> Model:
-    """A model of the catalogue, or one that a published config.json describes."""
-    rows = catalogue(MODELS)
-    path_like = os.sep in name or name.endswith(".json") or name == "-"
-    if path_like or (squashed(name) not in map(squashed, rows) and os.path.lexists(name)):
-        if name.count("/") == 1 and not os.path.lexists(name) and not name.endswith(".json"):
-            where = f"its config.json is at huggingface.co/{source_name(name)}"
-            raise InputError(f"--model {quoted(name)}: No such file or directory; {where}")
-        return import_model(name, changes)
-    section = {**rows[match_name(name, rows, "model")], **changes}
-    weights = section.pop("weights", None)
-    return read_model(section, "catalogue", section.pop("name"))._replace(weight_dtype=weights)
+def check_case(gpu: GPU, model: Model, work: Workload) -> None:
+    """InputError for what cannot be: more new tokens than keys, GPUs that cannot share the work."""
+    if work.query > work.seq:
+        raise InputError(f"--query {work.query} must be at most --seq {work.seq}")
+    joined = gpu.nvlink_gpus or MAX_COUNT
+    if work.link == "nvlink" and work.ngpu > joined:
+        raise InputError(f"--link nvlink joins at most {joined} GPUs of {gpu.name}: {work.ngpu}")
+    if work.split == "head" and not heads_divide(model, work.ngpu):
+        most = min(each.n_head for each in model.layers)
+        works = [str(n) for n in range(1, min(most, 256) + 1) if heads_divide(model, n)]
+        works = [*works[:12], "..."] if len(works) > 12 else works
+        heads = " and ".join(f"{each.n_head} heads, {each.n_kv_head} K/V" for each in model.layers)
+        raise InputError(
+            f"--split head: {work.ngpu} GPUs do not share {heads} evenly (--ngpu {', '.join(works)}"
+            " do; --split seq takes any number)"
+        )
 
 
 def figure(gpu: GPU, flag: str, name: str, known: Mapping[str, float]) -> float:
@@ -1268,6 +1279,83 @@ def import_model(path: str, changes: Mapping[str, Any] = {}) -> Model:
         return with_figures(model, changes) if changes else model
     except InputError as error:
         raise InputError(f"--model {source_name(file)}: {error}") from None
+
+
+# ------------------------------------------------------------------------------------------ by name
+
+
+def match_name(name: str, known: Iterable[str], flag: str) -> str:
+    """The known name that is meant, or that alone begins so."""
+    wanted = squashed(name)
+    found = [each for each in known if squashed(each).startswith(wanted)] if wanted else []
+    exact = [each for each in found if squashed(each) == wanted]
+    if len(exact or found) == 1:
+        return (exact or found)[0]
+    if found:
+        raise InputError(f"--{flag} {quoted(name)} could be {', '.join(found)}")
+    hint = did_you_mean(name, known) or f"; --list-{flag}s lists the known ones"
+    raise InputError(f"--{flag} {quoted(name)} is not in the catalogue{hint}")
+
+
+def find_gpu(name: str, changes: Mapping[str, Any] = {}) -> GPU:
+    """A GPU of the catalogue, with other figures by the config's keys and in its units."""
+    rows = catalogue(GPUS)
+    section = dict(rows[match_name(name, rows, "gpu")])
+    architecture = section.pop("architecture", None)
+    if architecture:
+        constants = {**catalogue(ARCHITECTURES)[architecture], **PCIE_CONSTANTS}
+        section.update({key: constants[key] for key in constants if key != "architecture"})
+    return read_gpu({**section, **changes}, "catalogue", complete=False)
+
+
+def find_model(name: str, changes: Mapping[str, Any] = {}) -> Model:
+    """A model of the catalogue, or one that a published config.json describes."""
+    rows = catalogue(MODELS)
+    path_like = os.sep in name or name.endswith(".json") or name == "-"
+    if path_like or (squashed(name) not in map(squashed, rows) and os.path.lexists(name)):
+        if name.count("/") == 1 and not os.path.lexists(name) and not name.endswith(".json"):
+            where = f"its config.json is at huggingface.co/{source_name(name)}"
+            raise InputError(f"--model {quoted(name)}: No such file or directory; {where}")
+        return import_model(name, changes)
+    section = {**rows[match_name(name, rows, "model")], **changes}
+    weights = section.pop("weights", None)
+    return read_model(section, "catalogue", section.pop("name"))._replace(weight_dtype=weights)
+
+
+class Subject(NamedTuple):
+    """A GPU or a model that is asked for, and how it is made with other figures."""
+
+    base: Any
+    changed: Callable[[Mapping[str, Any]], Any]  # by the config's keys and in its units
+
+
+def subjects(flags: Mapping[str, Any]) -> tuple[list[Subject], list[Subject]]:
+    """The GPUs and the models, each by name or from the config; measured kernels need no model."""
+
+    @functools.cache
+    def config() -> tuple[Mapping[str, Any], str]:
+        return read_config(flags.get("config"))
+
+    def named(flag: str, table: str, find: Callable[..., Any], read: Callable[..., Any]) -> list[Subject]:
+        def own(changes: Mapping[str, Any]) -> Any:
+            sections, source = config()
+            section = sections.get(flag.capitalize() if flag == "model" else "GPU", {})
+            try:
+                return read({**section, **changes} if isinstance(section, dict) else section, source)
+            except InputError as error:
+                raise InputError(f"{source}: {error}") from None
+
+        found = []
+        for name in flags.get(flag, "config").split(","):
+            if not name:
+                raise InputError(f"--{flag} takes names, not nothing")
+            for each in catalogue(table) if name == "all" else [name]:
+                make = own if each == "config" else functools.partial(find, each)
+                found.append(Subject(make({}), make))
+        return found
+
+    gpus = named("gpu", GPUS, find_gpu, read_gpu)
+    return gpus, [] if "measured" in flags else named("model", MODELS, find_model, read_model)
 
 
 # ------------------------------------------------------------------------------- cost model
@@ -1838,81 +1926,67 @@ def half_length(case: Analysis) -> int | None:
 
 
 class Change(NamedTuple):
-    """A change to a case, and the case that it makes."""
+    """A change to a case, and what it brings."""
 
+    flags: str
     what: str
-    before: Analysis
+    attention_gain: float  # time per new token before / after
+    step_gain: float | None  # None: the rest of the step is unknown
+    fits: bool
     after: Analysis
 
-    @property
-    def flags(self) -> str:
-        """What makes one of the other. Cache and weights do not follow the arithmetic here."""
-        before, after = self.before.work, self.after.work
-        held = ("kv_dtype", "weight_dtype") if after.dtype != before.dtype else ()
-        changed = [
-            f"--{dashed(name)} {value}"
-            for name, value in after._asdict().items()
-            if value != getattr(before, name) or name in held
-        ]
-        if self.before.model.layers != self.after.model.layers:
-            changed.append(f"--set Model.n_kv_head={self.after.model.layers[0].n_kv_head}")
-        return " ".join(changed).replace("--fused True", "--fused")
 
-    def gain(self, before_s: float, after_s: float) -> float:
-        """Time per new token before over after."""
-        return before_s / after_s * self.after.new_tokens / self.before.new_tokens
-
-    @property
-    def attention_gain(self) -> float:
-        if self.before.basis != self.after.basis:  # more GPUs, but no constants of their link
-            return self.gain(self.before.bound_s, self.after.bound_s)
-        return self.gain(self.before.terms.total_s, self.after.terms.total_s)
-
-    @property
-    def step_gain(self) -> float | None:
-        """None: the rest of the step is unknown."""
-        if not self.before.step_s or not self.after.step_s:
-            return None
-        return self.gain(self.before.step_s, self.after.step_s)
-
-    @property
-    def fits(self) -> bool:
-        return self.after.memory.fits
-
-    @property
-    def helps(self) -> bool:
-        """Whether it makes something faster by a hundredth, or the case fit."""
-        gain, fitted = max(self.attention_gain, self.step_gain or 0.0), self.before.memory.fits
-        return self.fits > fitted or (gain >= 1.01 and self.fits == fitted)
+def flags_between(before: Analysis, after: Analysis) -> str:
+    """What makes one case of another. Cache and weights do not follow the arithmetic here."""
+    held = ("kv_dtype", "weight_dtype") if after.work.dtype != before.work.dtype else ()
+    flags = [
+        f"--{dashed(name)} {value}"
+        for name, value in after.work._asdict().items()
+        if value != getattr(before.work, name) or name in held
+    ]
+    if before.model.layers != after.model.layers:
+        flags.append(f"--set Model.n_kv_head={after.model.layers[0].n_kv_head}")
+    return " ".join(flags).replace("--fused True", "--fused")
 
 
-def changed(case: Analysis, what: str, model: Model, work: Workload) -> list[Change]:
-    """The change to another model or workload, if that can be."""
+def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[Change]:
+    """The change to another model or workload, if that can be, and makes something faster by a hundredth or fit."""
     try:
         after = analyse(case.gpu, model, work, case.basis == "bound")
     except InputError:  # more GPUs than a link joins, say
         return []
-    return [Change(what, case, after)]
+    tokens, step_gain = after.new_tokens / case.new_tokens, None
+    gain = case.bound_s / after.bound_s * tokens
+    if case.basis == after.basis:  # else more GPUs, but no constants of their link
+        gain = case.terms.total_s / after.terms.total_s * tokens
+    if case.step_s and after.step_s:
+        step_gain = case.step_s / after.step_s * tokens
+    fits, fitted = after.memory.fits, case.memory.fits
+    if fits < fitted or (fits == fitted and max(gain, step_gain or 0.0) < 1.01):
+        return []
+    return [Change(flags_between(case, after), what, gain, step_gain, fits, after)]
 
 
 def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
     """What the flags of a case could be instead, and what that means."""
-    work = case.work
+    work, arithmetic = case.work, [name for name in PRECISIONS[case.work.dtype].lower if name in case.gpu.peaks]
 
-    def below(precision: str, known: Collection[str] = PRECISIONS) -> list[str]:
-        lower = PRECISIONS[precision].lower
-        return [name for name in lower if name in known and bits(name) < bits(precision)][:1]
+    def narrower(precision: str) -> list[str]:
+        return [name for name in PRECISIONS[precision].lower if bits(name) < bits(precision)][:1]
 
     return {
         "fused": {True: "one fused kernel", False: "separate kernels"},
         "split": SPLITS if work.ngpu > 1 else {},
         "link": LINKS if work.ngpu > 1 else {},
-        "kv_dtype": {name: f"{name} KV cache" for name in below(work.kv_dtype)},
-        "weight_dtype": {name: f"{name} weights" for name in below(work.weight_dtype)},
-        "dtype": {name: f"{name} arithmetic" for name in below(work.dtype, case.gpu.peaks)},
+        "kv_dtype": {name: f"{name} KV cache" for name in narrower(work.kv_dtype)},
+        "weight_dtype": {name: f"{name} weights" for name in narrower(work.weight_dtype)},
+        "dtype": {name: f"{name} arithmetic" for name in arithmetic[:1]},
         "ngpu": {**({work.ngpu // 2: "half the GPUs"} if work.ngpu % 2 == 0 else {}), 2 * work.ngpu: "twice the GPUs"},
         "batch": {2 * work.batch: "twice the batch"},
     }
+
+
+ALL_TOGETHER = "all that help together"
 
 
 def what_would_help(case: Analysis) -> list[Change]:
@@ -1923,30 +1997,49 @@ def what_would_help(case: Analysis) -> list[Change]:
     flags = []
     for name, values in other_values(case).items():
         for value, what in values.items():
-            work = case.work._replace(**{name: value})
-            helpful = [each for each in changed(case, what, case.model, work) if each.helps]
+            helpful = changes_to(case, what, case.model, case.work._replace(**{name: value}))
             found += helpful
             if helpful and name not in ("ngpu", "batch"):
                 flags.append({name: value})
-    halved = [each._replace(n_kv_head=each.n_kv_head // 2) for each in case.model.layers]
-    if "n_kv_head" in case.model.figures and not any(
-        each.n_kv_head % 2 or each.kv_lora_rank for each in case.model.layers
-    ):
-        model = case.model._replace(layers=tuple(halved))
-        found += [each for each in changed(case, "half the K/V heads", model, case.work) if each.helps]
+    layers = case.model.layers
+    if "n_kv_head" in case.model.figures and not any(each.n_kv_head % 2 or each.kv_lora_rank for each in layers):
+        halved = tuple([each._replace(n_kv_head=each.n_kv_head // 2) for each in layers])
+        found += changes_to(case, "half the K/V heads", case.model._replace(layers=halved), case.work)
     found.sort(key=lambda change: (-change.fits, -change.attention_gain))
-    best = case
-    while flags:
-        steps = [changed(best, "", best.model, best.work._replace(**flag)) for flag in flags]
-        helpful = [change for step in steps for change in step if change.helps]
-        if not helpful:
+    best, fits = case, case.memory.fits
+    while True:  # each time the step, or attention if that is all that is known, is faster, or fits at last
+        steps = [changes_to(best, ALL_TOGETHER, best.model, best.work._replace(**flag)) for flag in flags]
+        gains = [(each.fits, each.step_gain or each.attention_gain, each.after) for step in steps for each in step]
+        better = max(gains, key=lambda each: each[:2], default=(fits, 0.0, best))
+        if better[:2] < (fits, 1.01):
             break
-        best = max(helpful, key=lambda each: (each.fits, each.step_gain or each.attention_gain)).after
-    together = Change("all that help together", case, best)
-    return [*found, together] if together.flags.count("--") > 1 else found
+        fits, _, best = better
+    together = flags_between(case, best)
+    if together.count("--") < 2:
+        return found
+    return found + changes_to(case, ALL_TOGETHER, best.model, best.work)
 
 
-# ------------------------------------------------------------------------------------ views
+# ------------------------------------------------------------------------------------------- sweeps
+
+
+# What is taken of an axis that no flag says: on the config's own figures, the user's document's; where a GPU or model is
+# named, what serving engines do (None: it depends on the case, see `workload`).
+NOT_SAID: dict[str, tuple[Any, Any]] = {
+    "gpu": (None, None),
+    "model": (None, None),
+    "ngpu": (1, 1),
+    "seq": (1024, 1024),
+    "batch": (1, 1),
+    "gen": (True, True),
+    "query": (None, None),
+    "dtype": ("fp32", None),
+    "kv_dtype": (None, None),
+    "weight_dtype": (None, None),
+    "fused": (False, True),
+    "split": ("seq", None),
+    "link": ("pcie", None),
+}
 
 
 class Refusal(NamedTuple):
@@ -1960,6 +2053,165 @@ class Refusal(NamedTuple):
 
 
 Outcome = Union[Analysis, Refusal]
+
+
+class Sweep(NamedTuple):
+    """What is asked: the values of every axis, in the order of the grid."""
+
+    axes: Mapping[str, Sequence[Any]]  # None: not said
+    given: frozenset[str]  # flags
+    common: Mapping[str, str]  # what all cases have in common, as text
+
+    @property
+    def total(self) -> int:
+        return math.prod(map(len, self.axes.values()))
+
+    @property
+    def varying(self) -> list[str]:
+        return [name for name, values in self.axes.items() if len(values) > 1]
+
+
+def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
+    """A case of a sweep, with what was not said: what serving engines do."""
+    ngpu, seq, narrow = asked["ngpu"], asked["seq"], model.weight_dtype
+    dtype = asked["dtype"] or ("fp16" if "bf16" not in gpu.peaks and "fp16" in gpu.peaks else "bf16")
+    query = asked["query"] or (1 if asked["gen"] else seq)
+    as_published = narrow if narrow and bits(narrow) < bits(dtype) else dtype
+    return Workload(
+        ngpu=ngpu,
+        seq=seq,
+        batch=asked["batch"],
+        query=query,
+        phase=phase_of(query, seq, asked["gen"]),
+        dtype=dtype,
+        kv_dtype=asked["kv_dtype"] or dtype,
+        weight_dtype=asked["weight_dtype"] or as_published,
+        fused=asked["fused"],
+        split=asked["split"] or ("head" if heads_divide(model, ngpu) else "seq"),
+        link=asked["link"] or joining_link(gpu, ngpu),
+    )
+
+
+def without_constants(gpus: Iterable[GPU], ngpu: int, link: str | None) -> list[str]:
+    """The names of GPUs that have no estimate over so many."""
+    return [gpu.name for gpu in gpus if not gpu.has_estimate(ngpu, link or joining_link(gpu, ngpu))]
+
+
+def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+    """What the cases have in common, as a heading: of what was not said, all that is taken."""
+    gpus, models = ([subject.base for subject in axes[name]] for name in ("gpu", "model"))
+    counts = [*axes["ngpu"][:99], axes["ngpu"][-1]]
+    first = {name: values[0] for name, values in axes.items()}
+    works = [
+        workload(gpu, model, {**first, "ngpu": ngpu, "dtype": dtype})
+        for gpu, model in [*((gpu, models[0]) for gpu in gpus), *((gpus[0], m) for m in models)]
+        for ngpu in counts
+        for dtype in axes["dtype"]
+    ]
+    found = {}
+    if first["query"] is None and len(axes["gen"]) == 1:
+        found["phase"] = "decode" if first["gen"] else "prefill"
+    for name in ("gpu", "model"):
+        if len(axes[name]) == 1:
+            found[name] = f"{name} {first[name].base.name or 'config'}"
+    shared = ("split", "link") if max(counts) > 1 else ()
+    for name in (*"ngpu seq batch query dtype kv_dtype weight_dtype".split(), *shared):
+        if len(axes[name]) == 1 and (name != "query" or first["query"]):
+            taken = [first[name]]
+            if first[name] is None:
+                taken = list(dict.fromkeys(getattr(work, name) for work in works))
+            found[name] = f"{dashed(name)} {'/'.join(map(str, taken))}"
+    if len(axes["fused"]) == 1:
+        found["fused"] = "fused" if first["fused"] else "unfused"
+    for name in axes:
+        if "." in name and len(axes[name]) == 1:
+            found[name] = f"{name} {first[name]:.12g}"
+    lacking = [name for n in counts[:1] + counts[-1:] for name in without_constants(gpus, n, first["link"])]
+    found["basis"] = f"bounds: {lacking[0]} has no constants" if lacking else "estimates"
+    return found
+
+
+def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """The values of every key that --set names."""
+    found: dict[str, Sequence[Any]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        known = [f"{section}.{key}" for section, keys in CONFIG_KEYS.items() for key in keys]
+        if name not in known:
+            hint = did_you_mean(name, known) or " (a number of the config, such as GPU.bandwidth)"
+            raise InputError(f"--set {quoted(name)} is not a key that takes a number{hint}")
+        if not equals or not values:
+            raise InputError(f"--set {name} needs a value: --set {name}=VALUE")
+        if name in found:
+            raise InputError(f"--set {name} is given twice")
+        section, _, key = name.partition(".")
+        try:
+            found[name] = spread(values, CONFIG_KEYS[section][key])
+        except InputError as error:
+            raise InputError(f"--set {name} {error}") from None
+    return found
+
+
+def read_sweep(flags: Mapping[str, Any]) -> Sweep:
+    gpus, models = subjects(flags)
+    named = "gpu" in flags or "model" in flags
+    axes = {name: flags.get(name) or [taken[named]] for name, taken in NOT_SAID.items()}
+    axes.update({"gpu": gpus, "model": models, **set_figures(flags.get("set", []))})
+    return Sweep(axes, frozenset(flags), common_text(axes))
+
+
+def grid(axes: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """Every combination, the last axis fastest, none of them kept."""
+    if not axes:
+        yield ()
+        return
+    for head in grid(axes[:-1]):
+        for value in axes[-1]:
+            yield (*head, value)
+
+
+def run(sweep: Sweep) -> Iterator[Outcome]:
+    """The outcome of every combination. Where several GPUs stand together and one has no constants, all are bounds:
+    like is compared with like.
+    """
+    keys = [name for name in sweep.axes if "." in name]
+
+    @functools.lru_cache(maxsize=1024)
+    def made(number: int, axis: str, figures: tuple[Any, ...]) -> Any:
+        """A GPU or model with the figures that --set gives, or what is wrong with that."""
+        subject, section = sweep.axes[axis][number], {"gpu": "GPU", "model": "Model"}[axis]
+        named = [(*key.partition("."), value) for key, value in zip(keys, figures)]
+        changes = {key: value for start, _, key, value in named if start == section}
+        try:
+            return subject.changed(changes) if changes else subject.base
+        except InputError as error:
+            return InputError(f"--set: {error}")
+
+    @functools.lru_cache(maxsize=1024)
+    def unlike(ngpu: int, link: str | None, figures: tuple[Any, ...]) -> bool:
+        """Whether one of several GPUs has no estimate."""
+        gpus = [made(number, "gpu", figures) for number in range(len(sweep.axes["gpu"]))]
+        return len(gpus) > 1 and bool(without_constants([g for g in gpus if isinstance(g, GPU)], ngpu, link))
+
+    numbered = {name: range(len(sweep.axes[name])) for name in ("gpu", "model")}
+    for values in grid(list({**sweep.axes, **numbered}.values())):
+        asked = dict(zip(sweep.axes, values))
+        figures = tuple([asked[key] for key in keys])
+        changed = dict(zip(keys, figures))
+        gpu, model = made(asked["gpu"], "gpu", figures), made(asked["model"], "model", figures)
+        bases = sweep.axes["gpu"][asked["gpu"]].base, sweep.axes["model"][asked["model"]].base
+        try:
+            for each in (gpu, model):
+                if isinstance(each, InputError):
+                    raise each
+            case = analyse(gpu, model, workload(gpu, model, asked), unlike(asked["ngpu"], asked["link"], figures))
+            yield case._replace(changed=changed) if keys else case
+        except InputError as error:
+            yield Refusal(*bases, workload(*bases, asked), str(error), changed)
+
+
+# ------------------------------------------------------------------------------------ views
+
 
 # The columns of CSV and JSON: what is asked, and what an analysis answers; null where unknown.
 CASE_COLUMNS: dict[str, Callable[[Outcome], Any]] = {
@@ -1981,22 +2233,6 @@ RESULT_COLUMNS: dict[str, Callable[[Analysis], Any]] = {
     **{name: operator.attrgetter(f"memory.{name}") for name in Memory._fields},
 }
 COLUMNS: dict[str, Callable[[Any], Any]] = {**CASE_COLUMNS, **RESULT_COLUMNS}
-
-
-class Sweep(NamedTuple):
-    """What is asked: the values of every axis, in the order of the grid."""
-
-    axes: Mapping[str, Sequence[Any]]  # None: not said
-    given: frozenset[str]  # flags
-    common: Mapping[str, str]  # what all cases have in common, as text
-
-    @property
-    def total(self) -> int:
-        return math.prod(map(len, self.axes.values()))
-
-    @property
-    def varying(self) -> list[str]:
-        return [name for name, values in self.axes.items() if len(values) > 1]
 
 
 def axis_value(outcome: Outcome, axis: str) -> Any:
@@ -2929,65 +3165,15 @@ Flags of a case take lists (1,2,8), counts also ranges: 1024:8192:1024 in steps,
 GPU or model of the catalogue, `config` the config's own. All combinations are
 shown, the last flag of a case varying fastest, --set's keys after them.
 """
-BOOLEANS = {**dict.fromkeys(("true", "yes", "1", "on"), True), **dict.fromkeys(("false", "no", "0", "off"), False)}
-MAX_LISTED = 10**6  # values of a flag that are not one range in steps
-
-
-def spread(text: str, key: Key) -> Sequence[Any]:
-    """Lists, ranges in steps and ranges by a factor, the end included.
-
-    >>> spread("1,2K", COUNT), spread("1K:8K:x2", COUNT), spread("1:2:.5", FIGURE)
-    ([1, 2048], [1024, 2048, 4096, 8192], [1.0, 1.5, 2.0])
-    """
-    runs: list[Sequence[Any]] = []
-    for part in text.split(","):
-        low, *rest = part.split(":")
-        if not rest:
-            runs.append([number_flag(low, key)])
-            continue
-        first, last, step = number_flag(low, key), number_flag(rest[0], key), (rest[1:] or ["1"])[0]
-        by_factor = step[:1] in ("x", "X")
-        amount = number_flag(step[by_factor:], COUNT if key.whole else FIGURE)
-        if len(rest) > 2 or first > last or (by_factor and amount <= 1):
-            allowed = "FIRST:LAST, from small to large; :STEP or :xFACTOR may follow"
-            raise InputError(f"{quoted(part)} must be {allowed}")
-        if key.whole and not by_factor:
-            runs.append(range(first, last + 1, amount))
-            continue
-        values, slack = [first], 1 + 1e-12
-        while values[-1] < last * slack and len(values) <= MAX_LISTED:
-            values.append(values[-1] * amount if by_factor else first + len(values) * amount)
-        runs.append(values if values[-1] <= last * slack else values[:-1])
-    if len(runs) == 1 and isinstance(runs[0], range):
-        return runs[0]
-    if sum(map(len, runs)) > MAX_LISTED:
-        raise InputError(f"lists at most {MAX_LISTED} values, beside one range in steps")
-    return [value for run in runs for value in run]
-
-
-def names_flag(known: Collection[str]) -> Callable[[str], Sequence[str]]:
-    return lambda text: [one_of(part, known) for part in text.split(",")]
-
-
-def booleans_flag(text: str) -> Sequence[bool]:
-    return [BOOLEANS[one_of(part, BOOLEANS)] for part in text.split(",")]
-
-
-def counts_flag(text: str) -> Sequence[int]:
-    return spread(text, COUNT)
 
 
 class Flag(NamedTuple):
-    """A flag: the value's name in the help, how that is read, and what is taken where it is not said: by the config's
-    own figures, and where a GPU or model is named (None: see `workload`).
-    """
+    """A flag: the value's name in the help, and how that is read."""
 
     group: str
     metavar: str  # "": it takes none
     read: Callable[[str], Any]
     help: str
-    default: Any = None
-    named: Any = None
 
 
 CASE, FIGURES, OUTPUT, MEASUREMENTS = "case", "figures", "output", "measurements"
@@ -2995,27 +3181,26 @@ FLAGS = {
     "gpu": Flag(CASE, "NAME", str, "a GPU of the catalogue, or config"),
     "model": Flag(CASE, "NAME", str, "a model of the catalogue, config, or a published Hugging"
                   " Face config.json or its folder"),
-    "ngpu": Flag(CASE, "N", counts_flag, "GPUs that share the work (default 1)", 1, 1),
-    "seq": Flag(CASE, "N", counts_flag, "keys attended to, the new ones included (1024)", 1024, 1024),
-    "batch": Flag(CASE, "N", counts_flag, "sequences per step (default 1)", 1, 1),
+    "ngpu": Flag(CASE, "N", counts_flag, "GPUs that share the work (default 1)"),
+    "seq": Flag(CASE, "N", counts_flag, "keys attended to, the new ones included (1024)"),
+    "batch": Flag(CASE, "N", counts_flag, "sequences per step (default 1)"),
     "gen": Flag(CASE, "BOOL", booleans_flag, "generation of one token per sequence (default True);"
-                " False: prefill of the whole sequence. true/false, yes/no, 1/0, on/off", True, True),
+                " False: prefill of the whole sequence. true/false, yes/no, 1/0, on/off"),
     "query": Flag(CASE, "N", counts_flag, "new tokens per sequence: speculative decoding, chunked"
                   " prefill (default 1, or all of --seq in prefill)"),
     "dtype": Flag(CASE, "TYPE", names_flag(COMPUTING), f"{', '.join(COMPUTING)} (default fp32; bf16"
-                  " or fp16 where a GPU or model is named)", "fp32"),
+                  " or fp16 where a GPU or model is named)"),
     "kv_dtype": Flag(CASE, "TYPE", names_flag(PRECISIONS), "precision of the KV cache, one of these"
                      " or int4 (as --dtype)"),
     "weight_dtype": Flag(CASE, "TYPE", names_flag(PRECISIONS), "precision of the weights (as"
                          " --dtype, or what a named model is published in, if narrower)"),
     "fused": Flag(CASE, "BOOL", booleans_flag, "one kernel that keeps the scores on chip and skips"
-                  " what is masked (FlashAttention); default where a GPU or model is named", False,
-                  True),
+                  " what is masked (FlashAttention); default where a GPU or model is named"),
     "split": Flag(CASE, "HOW", names_flag(SPLITS), "what the GPUs share: seq, the keys (default);"
                   " head, the heads (where a GPU or model is named and they divide); batch, the"
-                  " sequences", "seq"),
+                  " sequences"),
     "link": Flag(CASE, "LINK", names_flag(LINKS), "pcie (default) or nvlink, the scale-up link"
-                 " (where a GPU or model is named and it joins the GPUs)", "pcie"),
+                 " (where a GPU or model is named and it joins the GPUs)"),
     "fp16": Flag(CASE, "", str, "short for --dtype fp16"),
     "config": Flag(FIGURES, "FILE", str, "GPU and model figures, - for standard input (default:"
                    " config.json beside the script, else the same values built in)"),
@@ -3028,7 +3213,6 @@ FLAGS = {
                      " CSV file, - for standard input"),
     "fit": Flag(MEASUREMENTS, "", str, "with --measured: the constants that fit the file"),
 }  # fmt: skip
-AXES = [name for name, flag in FLAGS.items() if flag.group == CASE and name != "fp16"]
 
 
 def program() -> str:
@@ -3120,181 +3304,6 @@ def check_flags(found: argparse.Namespace) -> dict[str, Any]:
     if "fit" in values and "measured" not in values:
         raise InputError("--fit needs --measured FILE")
     return values
-
-
-def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
-    """The values of every key that --set names."""
-    found: dict[str, Sequence[Any]] = {}
-    for text in texts:
-        name, equals, values = text.partition("=")
-        known = [f"{section}.{key}" for section, keys in CONFIG_KEYS.items() for key in keys]
-        if name not in known:
-            hint = did_you_mean(name, known) or " (a number of the config, such as GPU.bandwidth)"
-            raise InputError(f"--set {quoted(name)} is not a key that takes a number{hint}")
-        if not equals or not values:
-            raise InputError(f"--set {name} needs a value: --set {name}=VALUE")
-        if name in found:
-            raise InputError(f"--set {name} is given twice")
-        section, _, key = name.partition(".")
-        try:
-            found[name] = spread(values, CONFIG_KEYS[section][key])
-        except InputError as error:
-            raise InputError(f"--set {name} {error}") from None
-    return found
-
-
-class Subject(NamedTuple):
-    """A GPU or a model that is asked for, and how it is made with other figures."""
-
-    base: Any
-    changed: Callable[[Mapping[str, Any]], Any]  # by the config's keys and in its units
-
-
-def subjects(flags: Mapping[str, Any]) -> tuple[list[Subject], list[Subject]]:
-    """The GPUs and the models, each by name or from the config; measured kernels need no model."""
-
-    @functools.cache
-    def config() -> tuple[Mapping[str, Any], str]:
-        return read_config(flags.get("config"))
-
-    def named(flag: str, table: str, find: Callable[..., Any], read: Callable[..., Any]) -> list[Subject]:
-        def own(changes: Mapping[str, Any]) -> Any:
-            sections, source = config()
-            section = sections.get(flag.capitalize() if flag == "model" else "GPU", {})
-            try:
-                return read({**section, **changes} if isinstance(section, dict) else section, source)
-            except InputError as error:
-                raise InputError(f"{source}: {error}") from None
-
-        found = []
-        for name in flags.get(flag, "config").split(","):
-            if not name:
-                raise InputError(f"--{flag} takes names, not nothing")
-            for each in catalogue(table) if name == "all" else [name]:
-                make = own if each == "config" else functools.partial(find, each)
-                found.append(Subject(make({}), make))
-        return found
-
-    gpus = named("gpu", GPUS, find_gpu, read_gpu)
-    return gpus, [] if "measured" in flags else named("model", MODELS, find_model, read_model)
-
-
-def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
-    """A case of a sweep, with what was not said: what serving engines do."""
-    ngpu, seq, narrow = asked["ngpu"], asked["seq"], model.weight_dtype
-    dtype = asked["dtype"] or ("fp16" if "bf16" not in gpu.peaks and "fp16" in gpu.peaks else "bf16")
-    query = asked["query"] or (1 if asked["gen"] else seq)
-    as_published = narrow if narrow and bits(narrow) < bits(dtype) else dtype
-    return Workload(
-        ngpu=ngpu,
-        seq=seq,
-        batch=asked["batch"],
-        query=query,
-        phase=phase_of(query, seq, asked["gen"]),
-        dtype=dtype,
-        kv_dtype=asked["kv_dtype"] or dtype,
-        weight_dtype=asked["weight_dtype"] or as_published,
-        fused=asked["fused"],
-        split=asked["split"] or ("head" if heads_divide(model, ngpu) else "seq"),
-        link=asked["link"] or joining_link(gpu, ngpu),
-    )
-
-
-def without_constants(gpus: Iterable[GPU], ngpu: int, link: str | None) -> list[str]:
-    """The names of GPUs that have no estimate over so many."""
-    return [gpu.name for gpu in gpus if not gpu.has_estimate(ngpu, link or joining_link(gpu, ngpu))]
-
-
-def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
-    """What the cases have in common, as a heading: of what was not said, all that is taken."""
-    gpus, models = ([subject.base for subject in axes[name]] for name in ("gpu", "model"))
-    counts = [*axes["ngpu"][:99], axes["ngpu"][-1]]
-    first = {name: values[0] for name, values in axes.items()}
-    works = [
-        workload(gpu, model, {**first, "ngpu": ngpu, "dtype": dtype})
-        for gpu, model in [*((gpu, models[0]) for gpu in gpus), *((gpus[0], m) for m in models)]
-        for ngpu in counts
-        for dtype in axes["dtype"]
-    ]
-    found = {}
-    if first["query"] is None and len(axes["gen"]) == 1:
-        found["phase"] = "decode" if first["gen"] else "prefill"
-    for name in ("gpu", "model"):
-        if len(axes[name]) == 1:
-            found[name] = f"{name} {first[name].base.name or 'config'}"
-    shared = ("split", "link") if max(counts) > 1 else ()
-    for name in (*"ngpu seq batch query dtype kv_dtype weight_dtype".split(), *shared):
-        if len(axes[name]) == 1 and (name != "query" or first["query"]):
-            taken = [first[name]]
-            if first[name] is None:
-                taken = list(dict.fromkeys(getattr(work, name) for work in works))
-            found[name] = f"{dashed(name)} {'/'.join(map(str, taken))}"
-    if len(axes["fused"]) == 1:
-        found["fused"] = "fused" if first["fused"] else "unfused"
-    for name in axes:
-        if "." in name and len(axes[name]) == 1:
-            found[name] = f"{name} {first[name]:.12g}"
-    lacking = [name for n in counts[:1] + counts[-1:] for name in without_constants(gpus, n, first["link"])]
-    found["basis"] = f"bounds: {lacking[0]} has no constants" if lacking else "estimates"
-    return found
-
-
-def read_sweep(flags: Mapping[str, Any]) -> Sweep:
-    gpus, models = subjects(flags)
-    named = "gpu" in flags or "model" in flags
-    axes = {name: flags.get(name) or [FLAGS[name].named if named else FLAGS[name].default] for name in AXES}
-    axes.update({"gpu": gpus, "model": models, **set_figures(flags.get("set", []))})
-    return Sweep(axes, frozenset(flags), common_text(axes))
-
-
-def grid(axes: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
-    """Every combination, the last axis fastest, none of them kept."""
-    if not axes:
-        yield ()
-        return
-    for head in grid(axes[:-1]):
-        for value in axes[-1]:
-            yield (*head, value)
-
-
-def run(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcome of every combination. Where several GPUs stand together and one has no constants, all are bounds:
-    like is compared with like.
-    """
-    keys = [name for name in sweep.axes if "." in name]
-
-    @functools.lru_cache(maxsize=1024)
-    def made(number: int, axis: str, figures: tuple[Any, ...]) -> Any:
-        """A GPU or model with the figures that --set gives, or what is wrong with that."""
-        subject, section = sweep.axes[axis][number], {"gpu": "GPU", "model": "Model"}[axis]
-        named = [(*key.partition("."), value) for key, value in zip(keys, figures)]
-        changes = {key: value for start, _, key, value in named if start == section}
-        try:
-            return subject.changed(changes) if changes else subject.base
-        except InputError as error:
-            return InputError(f"--set: {error}")
-
-    @functools.lru_cache(maxsize=1024)
-    def unlike(ngpu: int, link: str | None, figures: tuple[Any, ...]) -> bool:
-        """Whether one of several GPUs has no estimate."""
-        gpus = [made(number, "gpu", figures) for number in range(len(sweep.axes["gpu"]))]
-        return len(gpus) > 1 and bool(without_constants([g for g in gpus if isinstance(g, GPU)], ngpu, link))
-
-    numbered = {name: range(len(sweep.axes[name])) for name in ("gpu", "model")}
-    for values in grid(list({**sweep.axes, **numbered}.values())):
-        asked = dict(zip(sweep.axes, values))
-        figures = tuple([asked[key] for key in keys])
-        changed = dict(zip(keys, figures))
-        gpu, model = made(asked["gpu"], "gpu", figures), made(asked["model"], "model", figures)
-        bases = sweep.axes["gpu"][asked["gpu"]].base, sweep.axes["model"][asked["model"]].base
-        try:
-            for each in (gpu, model):
-                if isinstance(each, InputError):
-                    raise each
-            case = analyse(gpu, model, workload(gpu, model, asked), unlike(asked["ngpu"], asked["link"], figures))
-            yield case._replace(changed=changed) if keys else case
-        except InputError as error:
-            yield Refusal(*bases, workload(*bases, asked), str(error), changed)
 
 
 PROGRESS_STEP = 10_000

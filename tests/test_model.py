@@ -819,6 +819,20 @@ class Properties(ScriptTest):
             self.assertGreaterEqual(found.gpu_bytes * case.ngpu, lone.bytes * (1 - 1e-12))
 
 
+class Additions(ScriptTest):
+    def test_sums_are_additions_in_their_order(self) -> None:
+        """From Python 3.12 on sum() of floats compensates, and so gives other bytes than before."""
+        seconds = [0.1] * 10 + [1e16, 1.0, -1e16]
+        expected = seconds[0]
+        for each in seconds[1:]:
+            expected = expected + each
+        self.assertNotEqual(expected, math.fsum(seconds))
+        found = ab.summed([(1, ab.Terms(each, each, each, each, each)) for each in seconds])
+        self.assertEqual(set(found), {expected})
+        thrice = ab.summed([(3, ab.Terms(0.1)), (7, ab.Terms(0.2))])
+        self.assertEqual(thrice.compute_s, 3 * 0.1 + 7 * 0.2)
+
+
 class Examples(ScriptTest):
     def test_docstrings_tell_the_truth(self) -> None:
         result = doctest.testmod(ab)
