@@ -230,10 +230,10 @@ def names_flag(known: Collection[str]) -> Callable[[str], Sequence[str]]:
 MAX_LISTED = 10**6  # values of a flag that are not one range in steps
 
 
-def spread(text: str, key: Key) -> Sequence[Any]:
+def values_flag(text: str, key: Key) -> Sequence[Any]:
     """Lists, ranges in steps and ranges by a factor, the end included.
 
-    >>> spread("1,2K", COUNT), spread("1K:8K:x2", COUNT), spread("1:2:.5", FIGURE)
+    >>> values_flag("1,2K", COUNT), values_flag("1K:8K:x2", COUNT), values_flag("1:2:.5", FIGURE)
     ([1, 2048], [1024, 2048, 4096, 8192], [1.0, 1.5, 2.0])
     """
     runs: list[Sequence[Any]] = []
@@ -263,7 +263,7 @@ def spread(text: str, key: Key) -> Sequence[Any]:
 
 
 def counts_flag(text: str) -> Sequence[int]:
-    return spread(text, COUNT)
+    return values_flag(text, COUNT)
 
 
 # --------------------------------------------------------------------- hardware and models
@@ -1603,10 +1603,10 @@ def operands(layers: Layers, work: Workload) -> Operands:
 def operands_in_form(form: str | None, layers: Layers, work: Workload) -> Operands:
     query, heads, rank = work.query, work.batch * layers.n_head, layers.kv_lora_rank
     keys = min(work.seq, layers.window + query - 1) if layers.window else work.seq
-    kv_heads, d_qk, d_v = layers.n_kv_head, layers.dim_qk, layers.dim_v
+    n_kv_head, d_qk, d_v = layers.n_kv_head, layers.dim_qk, layers.dim_v
     stored, projected_rows = work.kv_dtype, 0
     if form == "absorbed":
-        kv_heads, d_qk, d_v = 1, layers.row_elements, rank
+        n_kv_head, d_qk, d_v = 1, layers.row_elements, rank
     elif form == "plain":  # K and V were just projected, they are not the cache
         stored, projected_rows = work.dtype, keys - query
     rows = keys - 1 if work.phase == "decode" else keys
@@ -1614,7 +1614,7 @@ def operands_in_form(form: str | None, layers: Layers, work: Workload) -> Operan
     projected_width = d_qk - layers.qk_rope_head_dim + d_v
     return Operands(
         latent_form=form,
-        n_kv_head=kv_heads,
+        n_kv_head=n_kv_head,
         dim_qk=d_qk,
         dim_v=d_v,
         keys=keys,
@@ -1624,8 +1624,8 @@ def operands_in_form(form: str | None, layers: Layers, work: Workload) -> Operan
         values_flops=heads * d_v * (2 * pairs - query),
         projected_flops=2 * heads * projected_rows * rank * projected_width,
         q_bytes=stored_bytes(heads * query * d_qk, work.dtype),
-        k_bytes=stored_bytes(work.batch * kv_heads * rows * d_qk, stored),
-        v_bytes=stored_bytes(work.batch * kv_heads * rows * d_v, stored),
+        k_bytes=stored_bytes(work.batch * n_kv_head * rows * d_qk, stored),
+        v_bytes=stored_bytes(work.batch * n_kv_head * rows * d_v, stored),
         s_bytes=stored_bytes(heads * query * keys, work.dtype),
         a_bytes=stored_bytes(heads * query * d_v, work.dtype),
         latent_bytes=stored_bytes(work.batch * projected_rows * layers.row_elements, work.kv_dtype),
@@ -1680,11 +1680,11 @@ def busiest_shares(ops: Operands, work: Workload, exchanges: Sequence[Exchange])
 
 def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) -> list[Kernel]:
     """What the busiest GPU runs for one layer: one kernel if fused, else three; before them what projects latents."""
-    kv_heads = work.batch * ops.n_kv_head * share.kv_heads
+    heads_of_kv = work.batch * ops.n_kv_head * share.kv_heads
     query_rows = work.batch * layers.n_head * work.query * share.rows
-    packed = math.ceil(query_rows / kv_heads / PACKED_ROWS)
-    alone = query_rows / kv_heads / work.query * math.ceil(work.query / TILE_ROWS)
-    tiles = kv_heads * min(packed, alone)
+    packed = math.ceil(query_rows / heads_of_kv / PACKED_ROWS)
+    alone = query_rows / heads_of_kv / work.query * math.ceil(work.query / TILE_ROWS)
+    tiles = heads_of_kv * min(packed, alone)
     flops = (ops.scores_flops + ops.values_flops) * share.scores
     longest = min(work.seq, layers.window or work.seq) if work.fused else ops.keys
     attention = Kernel(
@@ -2146,7 +2146,7 @@ def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
             raise InputError(f"--set {name} is given twice")
         section, _, key = name.partition(".")
         try:
-            found[name] = spread(values, CONFIG_KEYS[section][key])
+            found[name] = values_flag(values, CONFIG_KEYS[section][key])
         except InputError as error:
             raise InputError(f"--set {name} {error}") from None
     return found
@@ -2170,7 +2170,7 @@ def grid(axes: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
             yield (*head, value)
 
 
-def run(sweep: Sweep) -> Iterator[Outcome]:
+def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
     """The outcome of every combination. Where several GPUs stand together and one has no constants, all are bounds:
     like is compared with like.
     """
@@ -2364,7 +2364,7 @@ def prefixed(value: float, unit: str) -> str:
     return f"{value / 1000.0**power:.3g} {'fpnum KMGTPE'[power + 5].strip()}{unit}"
 
 
-def digits(value: float) -> str:
+def rounded(value: float) -> str:
     """A number in three digits, or in whole ones where it is large."""
     return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
@@ -2408,7 +2408,7 @@ def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
 def verdict(case: Analysis) -> str:
     """The largest term of all, and how far the next is below it."""
     ranked = sorted(case.terms.parts.values(), reverse=True)
-    ahead = f"{digits(ranked[0] / ranked[1])} x the next term" if ranked[1] else "the only term"
+    ahead = f"{rounded(ranked[0] / ranked[1])} x the next term" if ranked[1] else "the only term"
     return f"{case.terms.limit} limits attention: {prefixed(ranked[0], 's')}, {ahead}"
 
 
@@ -2418,7 +2418,7 @@ def bars(terms: Terms) -> Iterator[str]:
     for name, seconds in terms.parts.items():
         if seconds:
             bar = "#" * max(round(32 * seconds / largest), 1)
-            below = digits(largest / seconds) if largest < 1e5 * seconds else "over 100000"
+            below = rounded(largest / seconds) if largest < 1e5 * seconds else "over 100000"
             note = "<- limits" if name == terms.limit else f"{below} x below"
             yield f"  {name:9} {bar:32} {prefixed(seconds, 's'):>9}  {note}"
 
@@ -2440,7 +2440,7 @@ def cost_table(case: Analysis) -> Iterator[str]:
     yield f"{'':17}{term_heads(names)} FLOP/byte  limit"
 
     def row(name: str, terms: Terms, flops: float = 0, traffic: float = 0) -> str:
-        intensity = f"{digits(flops / traffic)}" if traffic else "-"
+        intensity = f"{rounded(flops / traffic)}" if traffic else "-"
         return f"{name:17}{term_cells(terms, names)}{intensity:>10}  {terms.limit}"
 
     for layer in case.layers:
@@ -2453,7 +2453,7 @@ def cost_table(case: Analysis) -> Iterator[str]:
                 yield row(f"  {exchange.name}", Terms(sync_s=seconds, total_s=seconds))
     layers = sum(each.n_layer for each in case.model.layers)
     yield row(f"all {layers} layers", case.terms, case.counts.gpu_flops, case.counts.gpu_bytes)
-    yield f"  ridge point of the datasheet's rates: {digits(case.ridge)} FLOP/byte"
+    yield f"  ridge point of the datasheet's rates: {rounded(case.ridge)} FLOP/byte"
 
 
 def memory_lines(case: Analysis) -> Iterator[str]:
@@ -2481,7 +2481,7 @@ def step_lines(case: Analysis) -> Iterator[str]:
     attention = f"attention {prefixed(case.terms.total_s, 's')}"
     if case.rest_s is None or case.step_s is None or case.attention_share is None:
         speed = case.attention_tokens_per_s
-        ceiling = f", {digits(speed)} tokens/s without the rest" if speed else ""
+        ceiling = f", {rounded(speed)} tokens/s without the rest" if speed else ""
         yield f"one step   {attention}{ceiling};"
         yield "           the rest needs parameter counts: --set Model.params_b=70.6"
     else:
@@ -2489,7 +2489,7 @@ def step_lines(case: Analysis) -> Iterator[str]:
         share = f"{case.attention_share:.1%} attention"
         yield f"one step   {parts} = {prefixed(case.step_s, 's')}; {share}"
         speed, half = case.step_tokens_per_s, half_length(case)
-        told = [f"{digits(speed)} tokens/s"] if speed else []
+        told = [f"{rounded(speed)} tokens/s"] if speed else []
         told += [f"half of it is attention from {half} keys on"] if half else []
         yield from [f"           {'; '.join(told)}"] if told else []
     if case.basis == "estimate":
@@ -2511,8 +2511,8 @@ def help_lines(case: Analysis) -> Iterator[str]:
             flags = ""
         if not (change.fits and case.memory.fits):
             fits = ", makes it fit" if change.fits else ", does not fit"
-        step = f"{digits(change.step_gain)} x" if change.step_gain else "-"
-        gain = f"{digits(change.attention_gain)} x"
+        step = f"{rounded(change.step_gain)} x" if change.step_gain else "-"
+        gain = f"{rounded(change.attention_gain)} x"
         yield f"{flags:24}{gain:>9}{step:>8}  {change.what}{fits}"
 
 
@@ -2566,7 +2566,7 @@ def wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
-def table(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
+def case_table(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """A line a case: what varies, the terms, the step or tokens/s, and the verdict."""
     axes = sweep.varying or ["seq"]
     widths = {name: axis_width(name, sweep.axes[name]) for name in axes}
@@ -2590,7 +2590,7 @@ def table(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         last = prefixed(outcome.step_s, "s") if outcome.step_s else "-"
         if not known:
             speed = outcome.attention_tokens_per_s
-            last = digits(speed) if speed else "-"
+            last = rounded(speed) if speed else "-"
         mark = " " if outcome.memory.fits else "!"
         yield f"{row}{term_cells(outcome.terms, terms)}{last:>9}{mark}{outcome.terms.limit}\n"
     if misfits:
@@ -2806,7 +2806,7 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         ridge, rates = peak / bandwidth, f"{prefixed(peak, 'FLOP/s')}, {prefixed(bandwidth, 'B/s')}"
         left, right = min(*intensities, ridge / 4), max(*intensities, ridge * 4)
         points = [(left, left * bandwidth), (ridge, peak), (right, peak)]
-        name = f"{gpu} {dtype}: {rates}, ridge {digits(ridge)}"
+        name = f"{gpu} {dtype}: {rates}, ridge {rounded(ridge)}"
         upper.append(Series(name, points, (), COLOURS[n % len(COLOURS)], style="stroke-width='2.5'"))
     for n, (name, group) in enumerate(groups.items()):
         titles = [point_title(case) for case in group]
@@ -2841,7 +2841,7 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
 VIEWS: dict[str, Callable[[Sweep, Iterator[Outcome]], Iterator[str]]] = {
     "report": one_after_another(report),
     "summary": one_after_another(summary),
-    "table": table,
+    "table": case_table,
     "csv": csv_rows,
     "json": json_lines,
     "svg": picture,
@@ -2911,7 +2911,7 @@ def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | N
     return found
 
 
-def cell(row: Mapping[str, str], name: str, read: Callable[[str], Any] = count_flag) -> Any:
+def read_cell(row: Mapping[str, str], name: str, read: Callable[[str], Any] = count_flag) -> Any:
     try:
         return read(row.get(name, ""))
     except InputError as error:
@@ -2919,7 +2919,7 @@ def cell(row: Mapping[str, str], name: str, read: Callable[[str], Any] = count_f
 
 
 def reduce_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
-    ngpu, payload = cell(row, "ngpu"), cell(row, "bytes")
+    ngpu, payload = read_cell(row, "ngpu"), read_cell(row, "bytes")
     if ngpu < 2:
         raise InputError("ngpu must be a whole number from 2, not 1")
     work = Workload(ngpu, 1, 1, 1, "decode", "bf16", "bf16", "bf16", True, "head", "")
@@ -2927,7 +2927,7 @@ def reduce_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) ->
     if work.link not in gpu.links:
         raise InputError(f"--link {work.link}: {gpu.name} has no figure for it")
     rate, exchange = gpu.links[work.link], Exchange("all-reduce", "bf16", payload, 1, True)
-    us = cell(row, "latency_us", functools.partial(number_flag, key=FIGURE))
+    us = read_cell(row, "latency_us", functools.partial(number_flag, key=FIGURE))
     return Measured(
         line=line,
         gpu=gpu,
@@ -2944,16 +2944,16 @@ def reduce_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) ->
 
 
 def kernel_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
-    phase = cell(row, "phase", lambda text: one_of(text, ("decode", "prefill")))
-    batch, seq, n_head = (cell(row, name) for name in ("batch", "seq", "n_head"))
-    window = 0 if row.get("window", "0") == "0" else cell(row, "window")
+    phase = read_cell(row, "phase", lambda text: one_of(text, ("decode", "prefill")))
+    batch, seq, n_head = (read_cell(row, name) for name in ("batch", "seq", "n_head"))
+    window = 0 if row.get("window", "0") == "0" else read_cell(row, "window")
     dtype = one_of(row.get("dtype", "bf16"), COMPUTING)
     kv_dtype = one_of(row.get("kv_dtype", "bf16"), PRECISIONS)
     if "kv_lora_rank" in row:
-        rank, rope, nope, dim_v = (cell(row, name) for name in LATENT_KEYS)
+        rank, rope, nope, dim_v = (read_cell(row, name) for name in LATENT_KEYS)
         layers = Layers("full", 1, n_head, n_head, nope + rope, dim_v, window, rank, rope)
     else:
-        n_kv_head, dim_head = cell(row, "n_kv_head"), cell(row, "dim_head")
+        n_kv_head, dim_head = read_cell(row, "n_kv_head"), read_cell(row, "dim_head")
         if n_head % n_kv_head:
             raise InputError(f"n_kv_head must divide n_head {n_head}, not {n_kv_head}")
         layers = Layers("full", 1, n_head, n_kv_head, dim_head, dim_head, window)
@@ -2973,7 +2973,7 @@ def kernel_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) ->
     # of 192 with values of 128.
     least = layers._replace(dim_v=128) if layers.dim_v == 192 else layers
     fastest = rates._replace(compute=gpu.peaks["fp8"]) if in_fp8 else rates
-    kernel, us = kernel_of(layers), cell(row, "latency_us", functools.partial(number_flag, key=FIGURE))
+    kernel, us = kernel_of(layers), read_cell(row, "latency_us", functools.partial(number_flag, key=FIGURE))
     heads = f"{n_head}/{layers.n_kv_head} x {layers.dim_qk}"
     return Measured(
         line=line,
@@ -3340,7 +3340,7 @@ def with_progress(sweep: Sweep) -> Iterator[Outcome]:
     """The outcomes, with their number on standard error if that is a terminal."""
     shown = sweep.total >= PROGRESS_STEP and sys.stderr is not None and sys.stderr.isatty()
     try:
-        for number, outcome in enumerate(run(sweep)):
+        for number, outcome in enumerate(outcomes_of(sweep)):
             if shown and number % PROGRESS_STEP == 0:
                 to_stderr(f"\r{number} of {sweep.total} cases")
             yield outcome
