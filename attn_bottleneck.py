@@ -566,7 +566,9 @@ def known_keys(found: object, known: Collection[str], where: str) -> dict[str, A
         raise InputError(f"{where} must be an object {{...}}, not {quoted(found)}")
     for name in found:
         if name not in known:
-            hint = did_you_mean(name, known) or f" (known: {', '.join(known)})"
+            hint = did_you_mean(name, known) or f" (known: {', '.join(known):.150})"
+            if name in ("architectures", "model_type"):
+                hint = " (a published config.json goes to --model)"
             raise InputError(f"{where} has an unknown key {quoted(name)}{hint}")
     return found
 
@@ -649,7 +651,10 @@ def read_model(section: object, source: str, name: str = "") -> Model:
     if windowed and "window" not in values:
         raise InputError("Model.window is missing: n_layer_window needs it")
     if attending < max(windowed, 1):
-        raise InputError(f"Model.n_layer must be more than n_layer_no_cache and hold n_layer_window: {n_layer}")
+        raise InputError(
+            "Model.n_layer must be more than n_layer_no_cache and hold n_layer_window:"
+            f" {n_layer}, {values['n_layer_no_cache']}, {windowed}"
+        )
     window = full._replace(kind="windowed", n_layer=windowed, window=values.get("window", 0))
     return Model(
         name=name,
@@ -672,7 +677,8 @@ def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
     total, active = values.get("params_b"), values.get("active_params_b", values.get("params_b"))
     experts, chosen = values.get("n_expert"), values.get("n_expert_active")
     if active is not None and (total is None or active > total):
-        raise InputError("Model.active_params_b must be at most params_b, and stand beside it")
+        counts = f"{active:.12g} of {total or 0:.12g}"
+        raise InputError(f"Model.active_params_b must be at most params_b, and stand beside it: {counts}")
     if (experts is None) != (chosen is None):
         raise InputError("Model.n_expert and n_expert_active must stand together")
     if experts and chosen > experts:
@@ -695,7 +701,8 @@ MAX_JSON_BYTES = 16 * 2**20
 
 
 def source_name(path: str) -> str:
-    return "standard input" if path == "-" else ascii(path)[1:-1]
+    name = "standard input" if path == "-" else ascii(path)[1:-1]
+    return name if len(name) <= 120 else f"{name[:100]}... ({len(name)} characters)"
 
 
 def read_text(path: str, most: int) -> str:
@@ -751,12 +758,20 @@ def read_json(path: str, finite: bool = True) -> Any:
     return document
 
 
+def with_flag(flag: str, read: Callable[..., Any], *arguments: Any) -> Any:
+    """What is read; an InputError names the flag too."""
+    try:
+        return read(*arguments)
+    except InputError as error:
+        raise InputError(f"{flag} {error}") from None
+
+
 def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
     """The sections of a config file and its name; without one, those of the script's own."""
     folder = os.path.dirname(__file__)  # none where the script came through standard input
     beside = os.path.join(folder, "config.json")
     if path is not None:
-        config, source = read_json(path), source_name(path)
+        config, source = with_flag("--config", read_json, path), source_name(path)
     elif folder and os.path.lexists(beside):
         config, source = read_json(beside), "config.json"
     else:
@@ -765,6 +780,11 @@ def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
         return known_keys(config, CONFIG_KEYS, "it"), source
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
+
+
+def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, Any]:
+    """How named GPUs share the work where no flag says it."""
+    return {"split": "head" if heads_divide(model, ngpu) else "seq", "link": joining_link(gpu, ngpu)}
 
 
 def joining_link(gpu: GPU, ngpu: int) -> str:
@@ -815,81 +835,75 @@ def figure(gpu: GPU, flag: str, name: str, known: Mapping[str, float]) -> float:
 ALIASES = {
     "n_layer": "num_hidden_layers n_layer n_layers num_layers layers",
     "n_head": "num_attention_heads n_head n_heads num_heads attention_heads",
-    "n_kv_head": "num_key_value_heads n_kv_heads n_head_kv num_kv_heads num_attention_groups"
-    " num_query_groups num_multi_query_heads",
+    "n_kv_head": "num_key_value_heads n_kv_heads n_head_kv num_kv_heads num_attention_groups num_query_groups"
+    " num_multi_query_heads kv_n_heads",
     "dim_head": "head_dim attention_head_dim kv_channels dim_head",
     "hidden": "hidden_size n_embd n_embed d_model dim embed_dim",
     "longest": "max_position_embeddings n_positions max_seq_len seq_length model_max_length n_ctx",
-    "window": "local_attention sliding_window sliding_window_size attention_window_size"
-    " attention_chunk_size window_size",
-    "vocabulary": "vocab_size padded_vocab_size",
-    "width": "intermediate_size_mlp dense_intermediate_size prefix_dense_intermediate_size"
-    " intermediate_size ffn_hidden_size ffn_dim n_inner",
+    "window": "local_attention sliding_window sliding_window_size attention_window_size attention_chunk_size"
+    " window_size",
+    "width": "intermediate_size_mlp dense_intermediate_size prefix_dense_intermediate_size intermediate_size"
+    " ffn_hidden_size ffn_dim n_inner",
+    "activation": "hidden_act hidden_activation activation_function activation",
     "n_expert": "num_local_experts num_experts n_routed_experts moe_num_experts",
-    "n_expert_active": "num_experts_per_tok experts_per_token num_experts_per_token moe_topk moe_k"
-    " moe_top_k top_k_experts",
+    "n_active": "num_experts_per_tok experts_per_token num_experts_per_token moe_topk moe_k moe_top_k top_k_experts",
     "expert_width": "moe_intermediate_size intermediate_size",
     "n_shared": "n_shared_experts num_shared_experts moe_num_shared_experts",
     "shared_width": "shared_expert_intermediate_size shared_intermediate_size share_expert_dim",
     "n_dense": "first_k_dense_replace num_dense_layers moe_layer_start_index",
     "sparse_step": "interleave_moe_layer_step decoder_sparse_step",
 }
+READ = {key for keys in ALIASES.values() for key in keys.split()}
 # The part of a key that makes it speak for layers of one kind alone.
 KIND_PARTS = {"windowed": re.compile("swa_|sliding_(?=att)"), "full": re.compile("global_")}
+TEXT_SCOPES = ("text_config", "llm_config", "llm_cfg", "language_config", "thinker_config")  # of text decoders
 
-# Objects that hold a multimodal model's text decoder.
-TEXT_SCOPES = ("text_config", "llm_config", "llm_cfg", "language_config", "thinker_config")
-
-# The model types whose reading was checked, against transformers 5.23 or their own code. After a name: @ latent
-# attention; * layers differ, so that a schedule must say how; % the same where there is a window; ~ a window is in
-# every layer; ^ if use_sliding_window, from max_window_layers on; no such mark: windows are ignored. = the output
-# layer is the embedding unless a file says otherwise; & four hidden sizes wide likewise; $ weights that are not
-# counted here. After ":" what the class takes where a file is silent, K/V heads x head width: as many as heads, and
-# hidden size / heads, if no number stands here; 0: not known. After "!" a key that must be there. "-" is all others.
-CHECKED = """
-afmoe%$:x128 apertus arcee aria_text axk1@ axk2@$ bailing_hybrid@* bamba*:8 beam%$:8x128 biogpt
-bitnet$:5 blip_text_model$ bloom=& chameleon:32 codegen& cohere= cohere2% cohere2_moe%:x128
-cohere_compass_text% cosmos3_edge_text:8x128 cpmant csm$:8 ctrl cwm%:8x128 dbrx:0 deepseek_ocr2_text
-deepseek_v2@ deepseek_v3@ deepseek_v32@ diffllama dots1%:32 emu3_text_model:8 ernie4_5:2x128
-ernie4_5_moe:4 ernie4_5_vl_moe_text:4 evolla$:8 exaone4%:32 exaone_moe%:32 falcon=& falcon_h1$:8
-flex_olmo flint%:4x128 gemma=:16x256 gemma2%=:4x256 gemma3_text%=:4x256 gemma4_text%:4x256
-gemma4_unified_text%:4x256 git glm:2x128 glm4:2x128 glm4_moe:8 glm4_moe_lite@ glm4v_moe_text:8
-glm4v_text:2 glm_image_text$:2 glm_moe_dsa@ glm_ocr_text:8 gpt2=& gpt_bigcode=& gpt_neo*=& gpt_neox
-gpt_neox_japanese gpt_oss%:8x64 gptj& granite granite4_vision_text granite_docling_text:4
-granite_swa%:4 granitemoe granitemoe_swa% granitemoehybrid* granitemoeshared helium:20x128
-hrm_text$:x128!num_layers_per_stack hunyuan_v1_dense hunyuan_v1_moe hunyuan_vl_text hy_v3:8x128
-hy_v4@$ hyperclovax idefics$ inkling2_text%$:8x128!swa_num_key_value_heads
-inkling_text%:8x128!swa_num_key_value_heads internlm3:2x128 iquestcoder:8x128 jais2 jamba*:8
-jetmoe$:16x128 kimi_linear@* kolibri1%:4x128 kosmos_2_5_text_model kosmos_2_text_model laguna%:8x128
-lfm2*:8 lfm2_moe*:8 lfm3*:4x128 llama llama4_text%:8x128 mellum%:4x128 minicpm3@ minimax*~:8
-minimax_m2:8x128 minimax_m3_vl_text:4x128 ministral~:8 ministral3~:8x128 mistral~:8 mistral4@
-mixtral~:8 mllama_text_model*:8 modernbert-decoder%$ molmo2_text:8x128 moshi%$ mpt=&
-muse_glimmer_text%$:2x128 muse_spark_text%$:16x64 nanochat nemotron:0 nemotron_h*:8x128 olmo olmo2
-olmo3% olmo_hybrid* olmoe~ openai-gpt opt= paddleocr_vl_text:2x128 persimmon phi phi3~
-phi4_multimodal~:8 phimoe~:8 qwen2^:32 qwen2_5_omni_text^:4 qwen2_5_vl_text^:8 qwen2_moe%:16
-qwen2_vl_text^:8 qwen3^:32x128 qwen3_5_moe_text*:2x256 qwen3_5_text*:4x256 qwen3_moe%:4
-qwen3_next*:2x256 qwen3_omni_moe_text:4 qwen3_vl_moe_text:16 qwen3_vl_text:32x128
-recurrent_gemma*~!attention_window_size seed_oss:8x128 smollm3%:4 solar_open:8x128 stablelm:32
-starcoder2~=:2 step3_text$ step3p5%:8x128 vaultgemma%:4x256 voxtral_realtime_text~$:8!sliding_window
-xglm youtu@ zamba*:16x0 zamba2*:0x0!attention_head_dim zaya*$:2x128 RefinedWeb=& RefinedWebModel=&
-Yi aquila baichuan btlm$ bunny-phi$ chatglm$ codeshell$ cogvlm$ deci$:0 deepseek hf_olmo$ internlm
-internlm2 jais$ kimi_k2@ llava_llama minicpm$ mixformer-sequential$ molmo$ moss$ nemotron-nas*$:0
-phi-msft$ plamo$ qwen$ stablelm_epoch telechat$ xverse yuan$ -?$:0
+# The model types whose reading was checked, against transformers 5.23 or their own code; "-" is all others.
+#   @ latent attention; * layers differ, so that a schedule must say how; % the same where there is a window, ? where a
+#   file sets one; ~ a window is in every layer; ^ if use_sliding_window, from max_window_layers on; else it is ignored
+#   = the output layer is the embedding, & four hidden sizes wide, unless a file says otherwise; $ weights not counted
+#   :KxD is what the class takes for K/V heads and head width where a file is silent, 0 if that is not known; without a
+#   number as many as heads, and hidden size / heads; ! a key that must be there
+CHECKED_TYPES = """
+afmoe%$:x128 apertus arcee aria_text axk1@ axk2@$ bailing_hybrid@* bamba*:8 beam%$:8x128 biogpt bitnet$:5
+blip_text_model$ bloom=& chameleon:32 codegen& cohere= cohere2% cohere2_moe%:x128 cohere_compass_text%
+cosmos3_edge_text:8x128 cpmant csm$:8 ctrl cwm%:8x128 dbrx:0 deepseek_ocr2_text deepseek_v2@ deepseek_v3@ deepseek_v32@
+diffllama dots1%:32 emu3_text_model:8 ernie4_5:2x128 ernie4_5_moe:4 ernie4_5_vl_moe_text:4 evolla$:8 exaone4%:32
+exaone_moe%:32 falcon=& falcon_h1$:8 flex_olmo flint%:4x128 gemma=:16x256 gemma2%=:4x256 gemma3_text%=:4x256
+gemma4_text%:4x256 gemma4_unified_text%:4x256 git glm:2x128 glm4:2x128 glm4_moe:8 glm4_moe_lite@ glm4v_moe_text:8
+glm4v_text:2 glm_image_text$:2 glm_moe_dsa@ glm_ocr_text:8 gpt2=& gpt_bigcode=& gpt_neo*=& gpt_neox gpt_neox_japanese
+gpt_oss%:8x64 gptj& granite granite4_vision_text granite_docling_text:4 granite_swa%:4 granitemoe granitemoe_swa%
+granitemoehybrid* granitemoeshared helium:20x128 hrm_text$:x128!num_layers_per_stack hunyuan_v1_dense hunyuan_v1_moe
+hunyuan_vl_text hy_v3:8x128 hy_v4@$ hyperclovax idefics$ inkling2_text%$:8x128!swa_num_key_value_heads
+inkling_text%:8x128!swa_num_key_value_heads internlm3:2x128 iquestcoder:8x128 jais2 jamba*:8 jetmoe$:16x128
+kimi_linear@* kolibri1%:4x128 kosmos_2_5_text_model kosmos_2_text_model laguna%:8x128 lfm2*:8 lfm2_moe*:8 lfm3*:4x128
+llama llama4_text%:8x128 mellum%:4x128 minicpm3@ minimax*~:8 minimax_m2:8x128 minimax_m3_vl_text:4x128 ministral~:8
+ministral3~:8x128 mistral~:8 mistral4@ mixtral~:8 mllama_text_model*:8 modernbert-decoder%$ molmo2_text:8x128 moshi%$
+mpt=& muse_glimmer_text%$:2x128 muse_spark_text%$:16x64 nanochat nemotron:0 nemotron_h*:8x128 olmo olmo2 olmo3%
+olmo_hybrid* olmoe~ openai-gpt opt= paddleocr_vl_text:2x128 persimmon phi phi3~ phi4_multimodal~:8 phimoe~:8 qwen2^:32
+qwen2_5_omni_text^:4 qwen2_5_vl_text^:8 qwen2_moe%:16 qwen2_vl_text^:8 qwen3^:32x128 qwen3_5_moe_text*:2x256
+qwen3_5_text*:4x256 qwen3_moe%:4 qwen3_next*:2x256 qwen3_omni_moe_text:4 qwen3_vl_moe_text:16 qwen3_vl_text:32x128
+recurrent_gemma*~!attention_window_size seed_oss:8x128 smollm3%:4 solar_open:8x128 stablelm:32 starcoder2~=:2
+step3_text$ step3p5%:8x128 vaultgemma%:4x256 voxtral_realtime_text~$:8!sliding_window xglm youtu@ zamba*:16x0
+zamba2*:0x0!attention_head_dim zaya*$:2x128 RefinedWeb=& RefinedWebModel=& Yi aquila baichuan btlm$ bunny-phi$ chatglm$
+codeshell$ cogvlm$ deci$:0 deepseek hf_olmo$ internlm internlm2 jais$ kimi_k2@ llava_llama minicpm$
+mixformer-sequential$ molmo$ moss$ nemotron-nas*$:0 phi-msft$ plamo$ qwen$ stablelm_epoch telechat$ xverse yuan$ -?$:0
 """
-# What else their classes take; L is a windowed layer of a pattern that repeats, G a full one.
-OFF = {"use_sliding_window": False}
-LLAMA_SIZE = {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32}
+NOTES = r"(?P<name>[\w-]+)(?P<marks>[@*~%^?=&$]*)(:(?P<n_kv_head>\d*)(x(?P<dim_head>\d+))?)?(!(?P<key>\w+))?"
+CHECKED = {known["name"]: known for known in re.finditer(NOTES, CHECKED_TYPES)}
+# What else their classes take; in a pattern of n layers the n-th is full, the others windowed.
 CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
-    "llama mistral qwen2 qwen3": LLAMA_SIZE,
+    "llama mistral qwen2 qwen3": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
     "gemma3_text": {"hidden_size": 2304, "num_hidden_layers": 26, "num_attention_heads": 8},
-    "cohere2 gemma2 gemma3_text ministral mistral": {"sliding_window": 4096},
-    "gemma2 gpt_oss vaultgemma": {"sliding_window_pattern": "LG"},
-    "cohere2 exaone4 exaone_moe llama4_text olmo3": {"sliding_window_pattern": "LLLG"},
-    "gemma3_text gemma4_text gemma4_unified_text": {"sliding_window_pattern": "LLLLLG"},
-    "exaone4 exaone_moe olmo3": {"max_position_embeddings": 2048},
     "gemma4_text gemma4_unified_text": {"global_head_dim": 512},
+    "gemma2 gpt_oss vaultgemma": {"sliding_window_pattern": 2},
+    "gemma3_text gemma4_text gemma4_unified_text": {"sliding_window_pattern": 6},
+    "cohere2 exaone4 exaone_moe llama4_text olmo3": {"sliding_window_pattern": 4},
+    "cohere2 gemma2 gemma3_text ministral mistral": {"sliding_window": 4096},
+    "exaone4 exaone_moe olmo3": {"max_position_embeddings": 2048},
     "falcon RefinedWeb RefinedWebModel gpt_bigcode": {"multi_query": True},
-    **dict.fromkeys(("qwen2 qwen2_moe qwen3 smollm3", "qwen2_vl_text qwen2_5_vl_text"), OFF),
+    "qwen2 qwen2_moe qwen2_vl_text qwen2_5_vl_text qwen3 smollm3": {"use_sliding_window": False},
+    "llama4_text": {"num_shared_experts": 1},
 }
 # What the cost model does not have, by the keys that say so and by how such model types begin.
 NOT_MODELLED = {
@@ -900,20 +914,18 @@ NOT_MODELLED = {
     "layers that share a KV cache": "num_kv_shared_layers use_cla kv_source_layers layer_sharing gemma3n",
     "layers that run several times": "total_ut_steps mean_recurrence layer_sharing_repeats",
     "block-sparse attention": "blocksparse_block_size",
-    "no attention with a growing KV cache": "mamba falcon_mamba rwkv retnet xlstm gla gsa hgrn abc"
-    " linear_attn lightning_attn delta_net gated_delta kda comba mesa_net",
+    "no attention with a growing KV cache": "mamba falcon_mamba rwkv retnet xlstm gla gsa hgrn abc linear_attn"
+    " lightning_attn delta_net gated_delta kda comba mesa_net",
     "two attentions in each layer": "longcat",
     "windowed layers with K/V heads of their own": "mimo_v2",
 }
 # Keys that, set in a type that was not checked, may change its attention, and parts that do not.
 TELLING = re.compile(
-    "window|sliding|swa_|local|global|chunk|shar(e|ed|ing)_(head|kv|layer|att)|_shar(ed|ing)|recur"
-    "|loop|_kv_|per_layer|expand_|compress_|index_|sparse_(att|conf)|mamba|ssm|linear|conv|lru|rwkv"
-    "|att(entio)?n_(type|mode|method|head|proj|con|layer)|layer_(group|pattern|period)|_interval"
+    "window|sliding|swa_|local|global|chunk|shar(e|ed|ing)_(head|kv|layer|att)|_shar(ed|ing)|recur|loop|_kv_|per_layer"
+    "|expand_|compress_|index_|sparse_(att|conf)|mamba|ssm|linear|conv|lru|rwkv|_interval|layer_(group|pattern|period)"
+    "|att(entio)?n_(type|mode|method|head|proj|con|layer)"
 )
 HARMLESS = re.compile("rope|expert|moe|mlp|vision|image|audio|bias|norm|^max_window_layers$|^use_")
-# Keys whose sparse reading is not modelled, nor their own small caches.
-SPARSE_KEYS = ("index_topk", "sparse_config", "index_topk_blocks")
 
 # The kind of a layer by the names that files give it; "none" keeps no growing KV cache.
 KIND_NAMES = {
@@ -922,48 +934,28 @@ KIND_NAMES = {
     "none": "M - E mamba mamba2 recurrent conv moe mlp linear_attention",
 }
 LAYER_KINDS = {name: kind for kind, names in KIND_NAMES.items() for name in names.split()}
-ALL_LAYERS = range(10_000)  # more than any model has
-
+INDEX = range(10_000)  # of a layer: more than any model has
 Config = Mapping[str, Any]
-
-
-def picked(indices: Iterable[int], names: str) -> Iterator[str]:
-    """The first of two names for the layers of these indices, the second for others, endless."""
-    listed = indices if isinstance(indices, range) else set(indices)
-    return (names[i not in listed] for i in itertools.count())
-
-
-# How files say which layer is of which kind, by the names above: the first that is set, and that, where a second word
-# stands here, CHECKED has with it.
+# How a key's value v, in a config c, names each layer. The first row that a file has counts; a key with a colon is
+# read only in types that CHECKED_TYPES has with what follows.
 SCHEDULES: dict[str, Callable[[Any, Config], Iterable[Any]]] = {
-    "block_configs": lambda v, c: (  # Nemotron-NAS: a search left some layers without attention
-        "*-"[any(map(each["attention"].get, ("no_op", "replace_with_linear")))] for each in v
-    ),
-    "layer_types": lambda v, c: v,
-    "layers_block_type": lambda v, c: v,
-    "hybrid_override_pattern": lambda v, c: v,
-    "attention_layers": lambda v, c: v,
+    "block_configs": lambda v, c: ("-*"[bool(each["attention"].get("n_heads_in_group"))] for each in v),
+    "layer_types layers_block_type hybrid_override_pattern attention_layers": lambda v, c: v,
     "attention_types": lambda v, c: (each for names, n in v if names for _ in range(n) for each in names),
-    "block_types": lambda v, c: itertools.cycle(v),
-    "_block_types": lambda v, c: itertools.cycle(v),
+    "block_types _block_types": lambda v, c: itertools.cycle(v),
     "attn_type_list": lambda v, c: ({1: "*", 0: "M"}[i] for i in v),
-    "hybrid_layer_pattern": lambda v, c: ({1: "L", 0: "G"}[i] for i in v),
-    "no_rope_layers llama4_text": lambda v, c: ({1: "L", 0: "G"}[i] for i in v),
+    "hybrid_layer_pattern no_rope_layers:llama4_text": lambda v, c: ({1: "L", 0: "G"}[i] for i in v),
     "sliding_window_per_layer": lambda v, c: ("GL"[bool(i)] for i in v),
-    "linear_attn_config": lambda v, c: picked((i - 1 for i in v["full_attn_layers"]), "*M"),
-    "full_attn_idxs": lambda v, c: picked(v, "*M"),
-    "attn_layer_indices": lambda v, c: picked(v, "*M"),
-    "cross_attention_layers": lambda v, c: picked(v, "M*"),
-    "sliding_window_layers": lambda v, c: picked(v, "LG"),
-    "attn_layer_period jamba": lambda v, c: picked(ALL_LAYERS[c["attn_layer_offset"] :: v], "*M"),
-    "full_attention_interval": lambda v, c: picked(ALL_LAYERS[v - 1 :: v], "*M"),
-    "global_attn_every_n_layers modernbert-decoder": lambda v, c: picked(ALL_LAYERS[::v], "GL"),
-    "max_window_layers ^": lambda v, c: picked(ALL_LAYERS[v:], "LG"),
-    "sliding_window_pattern": lambda v, c: (
-        picked(ALL_LAYERS[v - 1 :: v], "GL") if isinstance(v, int) else itertools.cycle(v)
-    ),
+    "linear_attn_config": lambda v, c: ("M*"[i + 1 in v["full_attn_layers"]] for i in INDEX),
+    "full_attn_idxs attn_layer_indices": lambda v, c: ("M*"[i in v] for i in INDEX),
+    "cross_attention_layers": lambda v, c: ("*M"[i in v] for i in INDEX),
+    "sliding_window_layers": lambda v, c: ("GL"[i in v] for i in INDEX),
+    "attn_layer_period:jamba": lambda v, c: ("M*"[i % v == c["attn_layer_offset"]] for i in INDEX),
+    "full_attention_interval": lambda v, c: ("M*"[i % v == v - 1] for i in INDEX),
+    "global_attn_every_n_layers:modernbert-decoder": lambda v, c: ("LG"[i % v == 0] for i in INDEX),
+    "max_window_layers:^": lambda v, c: ("GL"[i >= v] for i in INDEX),
+    "sliding_window_pattern": lambda v, c: ("LG"[i % v == v - 1] if type(v) is int else v[i % len(v)] for i in INDEX),
 }
-READ = {*(key for names in ALIASES.values() for key in names.split())}
 
 
 def text_scope(document: object) -> dict[str, Any]:
@@ -973,8 +965,7 @@ def text_scope(document: object) -> dict[str, Any]:
         inner = next((scope[key] for key in TEXT_SCOPES if isinstance(scope.get(key), dict)), None)
         if inner is None:
             return scope
-        outer, scope = scope, dict(inner)
-        scope["model_type"] = inner.get("model_type") or outer.get("model_type")
+        outer, scope = scope, {**inner, "model_type": inner.get("model_type") or scope.get("model_type")}
         if "tie_word_embeddings" in outer:
             scope["tie_word_embeddings"] = outer["tie_word_embeddings"]
         if outer.get("model_type") == "paligemma":  # looks both ways at images only
@@ -982,19 +973,24 @@ def text_scope(document: object) -> dict[str, Any]:
     raise InputError(f"must be an object {{...}}, not {quoted(document)}")
 
 
-def checked_type(model_type: object) -> re.Match[str]:
-    """What CHECKED has on a model type, or on all those that it does not have."""
-    notes = r"(?P<marks>[@*~%^?=&$]*)(:(?P<n_kv_head>\d*)(x(?P<dim_head>\d+))?)?(!(?P<key>\w+))?"
-    names = (str(model_type), f"{model_type}_text", "-")
-    words = (rf"(?<!\S)(?P<name>{re.escape(name)}){notes}(?!\S)" for name in names if name)
-    return next(found for found in (re.search(word, CHECKED) for word in words) if found)
+def with_defaults(scope: dict[str, Any], name: str) -> Config:
+    """A config over what its class takes, less what it says itself, by whatever name."""
+    said = {key for keys in ALIASES.values() if not scope.keys().isdisjoint(keys.split()) for key in keys.split()}
+    rows = [row for types, row in CLASS_DEFAULTS.items() if name in types.split()]
+    inner = scope["attn_config"] if isinstance(scope.get("attn_config"), dict) else {}  # MPT, DBRX
+    own = scope.get("per_layer_config") or {}
+    of_numbers = isinstance(own, dict) and all(map(str.isdecimal, own))
+    if not of_numbers or any(not isinstance(each, dict) or each.get("skip") for each in own.values()):
+        raise InputError("per_layer_config must hold objects under the numbers of layers, and none that has a skip")
+    config = {key: value for row in rows for key, value in row.items() if key not in said}
+    return {**config, **inner, **scope, "per_layer_config": {int(i): each for i, each in own.items()}}
 
 
-def count(config: Config, quantity: str, default: int | None = None) -> int:
+def count_at(config: Config, quantity: str, default: int | None = None) -> int:
     """The count under the first of a quantity's names that is present; else the default, if any."""
     names = ALIASES.get(quantity, quantity).split()
     for key in names:
-        unused = config.get(key) in (0, -1) and not quantity.startswith(("n_head", "n_kv", "n_l"))
+        unused = config.get(key) in (0, -1) and quantity not in ("n_layer", "n_head", "n_kv_head")
         if config.get(key) is not None and not unused:
             try:
                 return int(checked(config[key], COUNT))
@@ -1005,73 +1001,71 @@ def count(config: Config, quantity: str, default: int | None = None) -> int:
     return default
 
 
-def refuse_unsaid(config: Config, unchecked: str) -> None:
-    """InputError for keys whose meaning in a model type that was not checked is not known."""
-    if not any("vocab_size" in key for key in config):
-        raise InputError("no vocab_size: not the config of a language model")
-    for key, value in config.items():
-        of_layers = isinstance(value, list) and len(value) == count(config, "n_layer")
-        is_set = value not in (None, False, 0, 1, -1, [], {})
-        telling = of_layers or (is_set and TELLING.search(key))
-        plain = {part.sub("", key) for part in KIND_PARTS.values()}
-        read = plain & READ or (key in SCHEDULES and not isinstance(value, int))
-        if telling and not read and not HARMLESS.search(key):
-            raise InputError(f"{key} {quoted(value)} may change its attention, and {unchecked}")
-
-
 def refuse_unmodelled(config: Config, known: re.Match[str]) -> None:
     """InputError for what is no decoder, or has an attention that is not modelled or not said."""
-    kind = f"model_type {quoted(config.get('model_type'))}"
+    model_type = f"model_type {quoted(config.get('model_type'))}"
     for why, words in NOT_MODELLED.items():
         for word in words.split():
-            key = "model_type" if kind[12:].lower().startswith(word) else word
+            key = "model_type" if model_type.lower().startswith(f'model_type "{word}') else word
             if config.get(key) and config[key] != "vision":  # Gemma 4: both ways at images only
                 raise InputError(f"{key} {quoted(config[key])}: {why}, not modelled")
     if config.get("is_causal") is False or "ForMaskedLM" in str(config.get("architectures")):
         raise InputError("is_causal false, or architectures ForMaskedLM: an encoder, not modelled")
     if known["key"] and config.get(known["key"]) is None:
-        raise InputError(f"no {known['key']}, and {kind} has no default for it that is known")
-    if known["name"] == "-":
-        refuse_unsaid(config, f"{kind} was not checked")
+        raise InputError(f"no {known['key']}, and {model_type} has no default for it that is known")
+    if known["name"] != "-":
+        return
+    if not any("vocab_size" in key for key in config):
+        raise InputError("no vocab_size: not the config of a language model")
+    for key, value in config.items():
+        of_layers = isinstance(value, list) and len(value) == count_at(config, "n_layer")
+        telling = of_layers or (value not in (None, False, 0, 1, -1, [], {}) and TELLING.search(key))
+        plain = {part.sub("", key) for part in KIND_PARTS.values()}
+        read = plain & READ or (not isinstance(value, int) and any(key in keys.split() for keys in SCHEDULES))
+        if telling and not read and not HARMLESS.search(key):
+            raise InputError(f"{key} {quoted(value)} may change its attention, and {model_type} was not checked")
 
 
 def window_keys(config: Config) -> int:
     """How many keys a windowed layer sees; 0: there is no window, or one without effect."""
-    both_sides = 2 if config.get("local_attention") else 1  # ModernBERT's
-    window, longest = count(config, "window", 0) // both_sides, count(config, "longest", 0)
-    unused = config.get("use_sliding_window") is False or (longest and window >= longest)
+    window = count_at(config, "window", 0) // (2 if config.get("local_attention") else 1)  # ModernBERT's: both sides
+    unused = config.get("use_sliding_window") is False or window >= count_at(config, "longest", window + 1)
     return 0 if unused else window
+
+
+def scheduled(config: Config, known: re.Match[str], n: int) -> list[str]:
+    """The kinds of n layers as the first schedule in a file says; none without one."""
+    words = ((word.partition(":"), rule) for keys, rule in SCHEDULES.items() for word in keys.split())
+    for (key, _, only), rule in words:
+        value = config.get(key)
+        if not value or only not in known.group():
+            continue
+        try:
+            if isinstance(value, (int, float)):
+                checked(value, COUNT)
+            kinds = [LAYER_KINDS[name] for name in itertools.islice(rule(value, config), n)]
+        except KeyError as error:
+            raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
+        except (TypeError, ValueError, AttributeError, InputError):
+            raise InputError(f"{key} {quoted(value)}: not a layer schedule") from None
+        if len(kinds) < n or set(kinds) == {"none"}:
+            raise InputError(f"{key} has {len(kinds)} entries for {n} layers, or no attention")
+        return kinds
+    return []
 
 
 def layer_kinds(config: Config, known: re.Match[str]) -> list[str]:
     """The kind of each layer: "full", "windowed" or "none"."""
     listed = config.get("layer_types") or config.get("layers_block_type")
-    n = count(config, "n_layer", len(listed) if isinstance(listed, list) else None)
-    if n > len(ALL_LAYERS):
+    n = count_at(config, "n_layer", len(listed) if isinstance(listed, list) else None)
+    if n > len(INDEX):
         raise InputError(f"num_hidden_layers {n}: more layers than any model has")
-    window, marks = window_keys(config), set(known["marks"])
-    switches = ("use_sliding_window", "sliding_window_per_layer")
-    unsaid = config.keys().isdisjoint([*ALIASES["window"].split(), *switches])
-    for words, rule in SCHEDULES.items():
-        key, _, only = words.partition(" ")
-        value = config.get(key)
-        if value and only in known.group():
-            try:
-                if isinstance(value, int):
-                    checked(value, COUNT)
-                kinds = [LAYER_KINDS[name] for name in itertools.islice(rule(value, config), n)]
-            except KeyError as error:
-                raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
-            except (TypeError, ValueError, AttributeError, InputError):
-                raise InputError(f"{key} {quoted(value)}: not a layer schedule") from None
-            if len(kinds) < n or set(kinds) == {"none"}:
-                raise InputError(f"{key} has {len(kinds)} entries for {n} layers, or no attention")
-            break
-    else:
-        if "*" in marks or (window and marks & {*"%^?"}) or (unsaid and "%" in marks):
-            raise InputError("no layer_types, so which layers are of which kind is not known")
-        kinds = ["full"] * n
-    kinds[-1] = "full" if known["name"].startswith("gemma4") else kinds[-1]  # its class's rule
+    kinds, window, marks = scheduled(config, known, n), window_keys(config), known["marks"]
+    unsaid = config.keys().isdisjoint([*ALIASES["window"].split(), "use_sliding_window", "sliding_window_per_layer"])
+    if not kinds and ("*" in marks or (window and {*marks} & {*"%^?"}) or (unsaid and "%" in marks)):
+        raise InputError("no layer_types, so which layers are of which kind is not known")
+    kinds = kinds or ["full"] * n
+    kinds[-1] = "full" if known["name"].startswith("gemma4") else kinds[-1]  # whatever the file says
     if unsaid and "windowed" in kinds:
         raise InputError("no sliding_window, but windowed layers")
     return ["windowed" if window and "~" in marks and kind == "full" else kind for kind in kinds]
@@ -1080,77 +1074,62 @@ def layer_kinds(config: Config, known: re.Match[str]) -> list[str]:
 def of_layer(config: Config, kind: str, i: int) -> Config:
     """The config as layer i sees it: what is said of its kind, or of it alone, on top."""
     own: dict[str, Any] = {}
-    overrides = config["per_layer_config"]
     for key, value in config.items():
         name = KIND_PARTS[kind].sub("", key)
+        unused = name == key or value is None or ("global_key" in key and not config.get("attention_k_eq_v"))
         if key.endswith("_per_layer") and isinstance(value, list):
             if i >= len(value):
                 raise InputError(f"{key} has only {len(value)} entries")
-            own[key[: -len("_per_layer")]] = value[i]
-        elif name != key and name in READ and value is not None and not overrides:
-            if "global_key" in key and not config.get("attention_k_eq_v"):
-                continue
+            own[key.removesuffix("_per_layer")] = value[i]
+        elif name in READ and not unused and not config["per_layer_config"]:
             own[name] = value
     if kind == "windowed" and isinstance(config.get("attention_other_setting"), dict):
         own.update(config["attention_other_setting"])  # Step 3.5
-    if config.get("block_configs"):  # Nemotron-NAS gives a group's size
-        group = count(config["block_configs"][i]["attention"], "n_heads_in_group")
-        if count(config, "n_head") % group:
-            raise InputError(f"n_heads_in_group {group} does not divide the heads")
-        own["num_key_value_heads"] = count(config, "n_head") // group
-    own.update(overrides.get(i, {}))
+    if config.get("block_configs"):
+        own.update(config["block_configs"][i]["attention"])  # Nemotron-NAS
+    own.update(config["per_layer_config"].get(i, {}))
     if kind == "full" and own.get("sliding_window"):
         raise InputError(f"sliding_window of layer {i}, but that is a full one")
     return {**config, **own}
 
 
+def key_value_heads(config: Config, n_head: int, of_class: str) -> int:
+    """Key/value heads of a layer, by the many ways of saying so."""
+    if config.get("multi_query_attention"):  # ChatGLM
+        return count_at(config, "multi_query_group_num")
+    for key in ("n_shared_head", "n_heads_in_group"):  # PLaMo, Nemotron-NAS
+        if config.get(key):
+            if n_head % count_at(config, key):
+                raise InputError(f"{key} {config[key]} does not divide {n_head} heads")
+            return n_head // count_at(config, key)
+    said = {key for key in ALIASES["n_kv_head"].split() if config.get(key) is not None}
+    several = config.get("new_decoder_architecture") or said - {"num_kv_heads"}  # that is not in use in Falcon 7B
+    kinds = f"{config.get('attention_head_type')} {config.get('attn_type')}"
+    if "multiquery" in kinds or (config.get("multi_query") and not several):
+        return 1
+    all_heads = not of_class or (of_class != "0" and "num_key_value_heads" in config)  # null says so
+    return count_at(config, "n_kv_head", n_head if all_heads else int(of_class) or None)
+
+
 def layer_shape(config: Config, kind: str, known: re.Match[str]) -> Layers:
     """One layer with attention, as it sees the config; Layers of one."""
-    n_head, window = count(config, "n_head"), window_keys(config) if kind == "windowed" else 0
+    n_head, window = count_at(config, "n_head"), window_keys(config) if kind == "windowed" else 0
     kind = "windowed" if window else "full"
     if (config.get("kv_lora_rank") or "@" in known["marks"]) and config.get("use_mla") is not False:
         if known["name"] == "minicpm3":
-            config = {"v_head_dim": count(config, "hidden") // n_head, **config}
-        rank, rope, nope, dim_v = (count(config, key) for key in LATENT_KEYS)
+            config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
+        rank, rope, nope, dim_v = (count_at(config, key) for key in LATENT_KEYS)
         return Layers(kind, 1, n_head, n_head, nope + rope, dim_v, window, rank, rope)
-    dim_head = count(config, "dim_head", int(known["dim_head"] or 0))
-    if config.get("attention_projection_size"):  # Yuan 2
-        dim_head = count(config, "attention_projection_size") // n_head
+    dim_head = count_at(config, "dim_head", int(known["dim_head"] or 0))
     if not dim_head:
-        hidden = count(config, "hidden")
-        if hidden % n_head or known["dim_head"]:
-            raise InputError(f"no head_dim, and hidden_size {hidden} is not {n_head} heads")
-        dim_head = hidden // n_head
-    n_kv_head = kv_heads(config, n_head, known["n_kv_head"] or "")
+        width = count_at(config, "attention_projection_size", 0) or count_at(config, "hidden")  # the first: Yuan 2
+        if width % n_head or known["dim_head"]:
+            raise InputError(f"no head_dim, and hidden_size {width} is not {n_head} heads")
+        dim_head = width // n_head
+    n_kv_head = key_value_heads(config, n_head, known["n_kv_head"] or "")
     if n_head % n_kv_head:
         raise InputError(f"num_key_value_heads {n_kv_head} does not divide {n_head} heads")
-    dim_v = count(config, "v_head_dim", dim_head)
-    return Layers(kind, 1, n_head, n_kv_head, dim_head, dim_v, window)
-
-
-def kv_heads(config: Config, n_head: int, of_class: str) -> int:
-    """Key/value heads of a layer, by the many ways of saying so."""
-    if config.get("multi_query_attention"):  # ChatGLM
-        return count(config, "multi_query_group_num")
-    if config.get("n_shared_head"):  # PLaMo
-        return n_head // count(config, "n_shared_head")
-    inner = config.get("attn_config")
-    if isinstance(inner, dict):  # MPT, DBRX
-        config = {**config, "num_key_value_heads": inner.get("kv_n_heads"), **inner}
-    said = {key for key in ALIASES["n_kv_head"].split() if config.get(key) is not None}
-    one = "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}"
-    if config.get("multi_query") and not config.get("new_decoder_architecture"):
-        one = not said - {"num_kv_heads"}  # Falcon 7B: that is not in use
-    if one:
-        return 1
-    if of_class != "0" and "num_key_value_heads" in config:
-        of_class = ""  # a null means as many as heads
-    return count(config, "n_kv_head", {"": n_head, "0": None}.get(of_class, int(of_class or 0)))
-
-
-# What tells a gated layer, of three matrices, from one of two; weights that are not counted here.
-ACTIVATIONS = ("hidden_act", "hidden_activation", "activation_function", "activation")
-UNCOUNTED = ("hidden_size_per_layer_input", "moe_latent_size", "enable_moe_block")
+    return Layers(kind, 1, n_head, n_kv_head, dim_head, count_at(config, "v_head_dim", dim_head), window)
 
 
 def sparse_layers(config: Config, n: int) -> int:
@@ -1158,97 +1137,69 @@ def sparse_layers(config: Config, n: int) -> int:
     for key in ("mlp_layer_types", "moe_layer_freq"):
         if isinstance(config.get(key), list):
             return sum({"sparse": 1, "dense": 0, 1: 1, 0: 0}[each] for each in config[key][:n])
-    first, step = count(config, "n_dense", 0), count(config, "sparse_step", 1)
-    dense = config.get("mlp_only_layers") or ()
-    return sum((i + 1) % step == 0 and i not in dense for i in range(first, n))
+    first, step = count_at(config, "n_dense", 0), count_at(config, "sparse_step", 1)
+    return sum((i + 1) % step == 0 and i not in (config.get("mlp_only_layers") or ()) for i in range(first, n))
 
 
-def parameters(config: Config, known: re.Match[str], layers: Sequence[Layers]) -> tuple[float, float] | None:
-    """All parameters, and those that a token uses, without norms and biases; None: unknown."""
-    act, marks = next((config[key] for key in ACTIVATIONS if config.get(key)), ""), known["marks"]
-    if "$" in marks or any(map(config.get, UNCOUNTED)) or not (act or "&" in marks):
-        return None
-    hidden, n, attention = count(config, "hidden"), sum(each.n_layer for each in layers), 0
+def parameters(config: Config, known: re.Match[str], layers: Sequence[Layers]) -> dict[str, int]:
+    """All parameters, and those that a token uses, without norms and biases; nothing where that is not known."""
+    uncounted = ("hidden_size_per_layer_input", "moe_latent_size", "enable_moe_block")
+    act = next((config[key] for key in ALIASES["activation"].split() if config.get(key)), "")
+    if "$" in known["marks"] or any(map(config.get, uncounted)) or not (act or "&" in known["marks"]):
+        return {}
+    hidden, attention = count_at(config, "hidden"), 0
     for each in layers:
         queries, values = each.n_head * each.dim_qk, each.n_head * each.dim_v
-        one = hidden * (queries + each.row_elements + values)
-        if each.kv_lora_rank:
-            up = each.n_head * (each.dim_qk - each.qk_rope_head_dim) + values
-            low = count(config, "q_lora_rank", 0)
-            one += each.kv_lora_rank * up - (hidden * queries if low else 0)
-            one += low * (hidden + queries)
+        low = count_at(config, "q_lora_rank", 0) if each.kv_lora_rank else 0
+        one = (low * (hidden + queries) or hidden * queries) + hidden * (each.row_elements + values)
+        one += each.kv_lora_rank * (queries - each.n_head * each.qk_rope_head_dim + values)
         attention += each.n_layer * one
-    expert, active = count(config, "n_expert", 0), count(config, "n_expert_active", 0)
+    n, expert, active = sum(x.n_layer for x in layers), count_at(config, "n_expert", 0), count_at(config, "n_active", 0)
     sparse = sparse_layers(config, n) if expert > 1 else 0
-    width = count(config, "width", 4 * hidden if "&" in marks else 0)
-    expert_width = count(config, "expert_width", 0)
+    width = count_at(config, "width", 4 * hidden if "&" in known["marks"] else 0)
+    expert_width = count_at(config, "expert_width", 0)
     if (sparse < n and not width) or (sparse and not (expert_width and 0 < active <= expert)):
-        return None
-    shared = count(config, "n_shared", int(known["name"] == "llama4_text")) * expert_width
-    matrix = hidden * (3 if act in ("silu", "swiglu") or "gemma" in known["name"] else 2)
-    routed = sparse * expert * matrix * expert_width
-    shared = shared or count(config, "shared_width", 0)
-    rest = attention + matrix * ((n - sparse) * width + sparse * shared) + sparse * expert * hidden
-    tied = config.get("tie_word_embeddings", "=" in marks)
-    rest += count(config, "vocabulary") * hidden * (1 if tied else 2)
-    return rest + routed, rest + routed * (active / expert if routed else 0)
-
-
-def with_defaults(scope: dict[str, Any], name: str) -> Config:
-    """A config over what its class takes, less what it says itself, by whatever name."""
-    names = [names.split() for names in ALIASES.values()]
-    said = {key for each in names if not scope.keys().isdisjoint(each) for key in each}
-    rows = [row for types, row in CLASS_DEFAULTS.items() if name in types.split()]
-    config = {**{key: row[key] for row in rows for key in row if key not in said}, **scope}
-    try:
-        own = {int(i): dict(own) for i, own in (config.get("per_layer_config") or {}).items()}
-    except (AttributeError, TypeError, ValueError):
-        raise InputError("per_layer_config must hold objects under the numbers of layers") from None
-    if any(each.get("skip") for each in own.values()):
-        raise InputError("per_layer_config has a skip, and what that leaves is not modelled")
-    return {**config, "per_layer_config": own}
+        return {}
+    matrices = hidden * (3 if act in ("silu", "swiglu") or "gemma" in known["name"] else 2)
+    shared = count_at(config, "n_shared", 0) * expert_width or count_at(config, "shared_width", 0)
+    embeddings = 1 if config.get("tie_word_embeddings", "=" in known["marks"]) else 2
+    rest = embeddings * count_at(config, "vocab_size") * hidden + attention + sparse * expert * hidden
+    rest += matrices * ((n - sparse) * width + sparse * shared)
+    routed = sparse * matrices * expert_width  # with one expert a layer
+    return {"params_b": rest + expert * routed, "active_params_b": rest + active * routed}
 
 
 def published_model(document: object, name: str, source: str) -> Model:
+    """The model that a published config describes; InputError for what is not known to be read right."""
     scope = text_scope(document)
-    kind = scope.get("model_type")
-    known = checked_type(kind)
+    model_type = scope.get("model_type")
+    known = CHECKED.get(str(model_type)) or CHECKED.get(f"{model_type}_text") or CHECKED["-"]
     config = with_defaults(scope, known["name"])
     refuse_unmodelled(config, known)
     kinds = layer_kinds(config, known)
-    per_layer = ("_per_layer", "block_configs", "per_layer_config")
-    varied = any(config[key] for key in config if key.endswith(per_layer))
-    alike = collections.Counter((each, i if varied else 0) for i, each in enumerate(kinds))
-    shapes: collections.Counter[Layers] = collections.Counter()
-    for (each, i), n in alike.items():
-        if each != "none":
-            shapes[layer_shape(of_layer(config, each, i), each, known)] += n
+    attending = ((i, kind) for i, kind in enumerate(kinds) if kind != "none")
+    shapes = collections.Counter(layer_shape(of_layer(config, kind, i), kind, known) for i, kind in attending)
     layers = sorted((one._replace(n_layer=n) for one, n in shapes.items()), key=lambda x: x.kind)
-    sparse, window = filter(config.get, SPARSE_KEYS), window_keys(config)
-    notes = [f"{key}, sparse attention, is counted as dense" for key in sparse]
+    sparse, window = ("index_topk", "sparse_config", "index_topk_blocks"), window_keys(config)
+    notes = [f"{key}, sparse attention, is counted as dense" for key in sparse if config.get(key)]
     if window and not {*known["marks"]} & {*"*%~^?"} and "windowed" not in kinds:
         notes.append(f"sliding_window {window}: its class ignores it, some engines do not")
     if known["name"] == "-":
         read = (f"{x.n_layer} {x.kind}, {x.n_head} heads, {x.n_kv_head} K/V" for x in layers)
-        notes.append(f"model_type {quoted(kind)} was not checked: read as {' + '.join(read)}")
+        notes.append(f"model_type {quoted(model_type)} was not checked: read as {' + '.join(read)}")
     figures: dict[str, Any] = {"n_layer": len(kinds)}
-    params = None
     with contextlib.suppress(InputError, TypeError, KeyError):  # what is not said well is not known
-        figures["hidden_size"] = count(config, "hidden")
-        expert, active = count(config, "n_expert", 0), count(config, "n_expert_active", 0)
+        figures["hidden_size"] = count_at(config, "hidden")
+        expert, active = count_at(config, "n_expert", 0), count_at(config, "n_active", 0)
         if 1 < expert >= active > 0:
             figures.update(n_expert=expert, n_expert_active=active)
-        counted = parameters(config, known, layers) if "none" not in kinds else None
-        if counted:
-            total, active_params = counted
-            params = read_parameters({**figures, "params_b": total, "active_params_b": active_params})
-    if params:
-        figures.update(params_b=params.total, active_params_b=params.active)
+        if "none" not in kinds:
+            figures.update(parameters(config, known, layers))
     return Model(
         name=name,
         n_layer=len(kinds),
         layers=tuple(layers),
-        params=params,
+        params=read_parameters(figures),
         hidden_size=figures.get("hidden_size"),
         figures=figures,
         source=source,
@@ -1261,22 +1212,18 @@ def with_figures(model: Model, changes: Mapping[str, Any]) -> Model:
     own = changes.keys() - "params_b active_params_b n_expert n_expert_active hidden_size".split()
     if own:
         raise InputError(f"Model.{min(own)} is the file's own: --set takes what is of the whole")
-    scaled = {key: value * CONFIG_KEYS["Model"][key].scale for key, value in changes.items()}
-    figures = {**model.figures, **scaled}
-    params, hidden_size = read_parameters(figures), figures.get("hidden_size")
-    return model._replace(params=params, hidden_size=hidden_size, figures=figures)
+    figures = {**model.figures, **{key: value * CONFIG_KEYS["Model"][key].scale for key, value in changes.items()}}
+    return model._replace(params=read_parameters(figures), hidden_size=figures.get("hidden_size"), figures=figures)
 
 
 def import_model(path: str, changes: Mapping[str, Any] = {}) -> Model:
     """The model that a published config.json (a file, or the folder that holds it) describes."""
     file = os.path.join(path, "config.json") if os.path.isdir(path) else path
-    document = read_json(file, finite=False)
+    document = with_flag("--model", read_json, file, False)
     folder, name = os.path.split(os.path.abspath(file))
-    name = os.path.basename(folder) if name == "config.json" else name.removesuffix(".json")
-    name = ascii(name)[1:-1] if path != "-" else "standard input"
+    name = source_name(os.path.basename(folder) if name == "config.json" else name.removesuffix(".json"))
     try:
-        model = published_model(document, name, source_name(file))
-        return with_figures(model, changes) if changes else model
+        return with_figures(published_model(document, name, source_name(file)), changes)
     except InputError as error:
         raise InputError(f"--model {source_name(file)}: {error}") from None
 
@@ -1997,12 +1944,17 @@ def what_would_help(case: Analysis) -> list[Change]:
     flags = []
     for name, values in other_values(case).items():
         for value, what in values.items():
-            helpful = changes_to(case, what, case.model, case.work._replace(**{name: value}))
+            work = case.work._replace(**{name: value})
+            if name == "ngpu":  # a link or split that the number of GPUs decided follows it
+                before, after = (default_sharing(case.gpu, case.model, n) for n in (case.work.ngpu, value))
+                work = work._replace(**{k: after[k] for k in after if getattr(work, k) == before[k]})
+            helpful = changes_to(case, what, case.model, work)
             found += helpful
             if helpful and name not in ("ngpu", "batch"):
                 flags.append({name: value})
     layers = case.model.layers
-    if "n_kv_head" in case.model.figures and not any(each.n_kv_head % 2 or each.kv_lora_rank for each in layers):
+    typed = "n_kv_head" in case.model.figures and "Model.n_kv_head" not in case.changed
+    if typed and not any(each.n_kv_head % 2 or each.kv_lora_rank for each in layers):
         halved = tuple([each._replace(n_kv_head=each.n_kv_head // 2) for each in layers])
         found += changes_to(case, "half the K/V heads", case.model._replace(layers=halved), case.work)
     found.sort(key=lambda change: (-change.fits, -change.attention_gain))
@@ -2014,8 +1966,7 @@ def what_would_help(case: Analysis) -> list[Change]:
         if better[:2] < (fits, 1.01):
             break
         fits, _, best = better
-    together = flags_between(case, best)
-    if together.count("--") < 2:
+    if any(each.flags == flags_between(case, best) for each in found) or best is case:
         return found
     return found + changes_to(case, ALL_TOGETHER, best.model, best.work)
 
@@ -2076,6 +2027,7 @@ def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
     ngpu, seq, narrow = asked["ngpu"], asked["seq"], model.weight_dtype
     dtype = asked["dtype"] or ("fp16" if "bf16" not in gpu.peaks and "fp16" in gpu.peaks else "bf16")
     query = asked["query"] or (1 if asked["gen"] else seq)
+    sharing = default_sharing(gpu, model, ngpu)
     as_published = narrow if narrow and bits(narrow) < bits(dtype) else dtype
     return Workload(
         ngpu=ngpu,
@@ -2087,14 +2039,15 @@ def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
         kv_dtype=asked["kv_dtype"] or dtype,
         weight_dtype=asked["weight_dtype"] or as_published,
         fused=asked["fused"],
-        split=asked["split"] or ("head" if heads_divide(model, ngpu) else "seq"),
-        link=asked["link"] or joining_link(gpu, ngpu),
+        split=asked["split"] or sharing["split"],
+        link=asked["link"] or sharing["link"],
     )
 
 
 def without_constants(gpus: Iterable[GPU], ngpu: int, link: str | None) -> list[str]:
-    """The names of GPUs that have no estimate over so many."""
-    return [gpu.name for gpu in gpus if not gpu.has_estimate(ngpu, link or joining_link(gpu, ngpu))]
+    """The names of GPUs that have no estimate over so many, where they have the link."""
+    taken = [(gpu, link or joining_link(gpu, ngpu)) for gpu in gpus]
+    return [gpu.name for gpu, by in taken if (ngpu == 1 or by in gpu.links) and not gpu.has_estimate(ngpu, by)]
 
 
 def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
@@ -2102,11 +2055,10 @@ def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     gpus, models = ([subject.base for subject in axes[name]] for name in ("gpu", "model"))
     counts = [*axes["ngpu"][:99], axes["ngpu"][-1]]
     first = {name: values[0] for name, values in axes.items()}
+    every = itertools.product(gpus, models, dict.fromkeys((counts[0], counts[-1], *counts)), axes["dtype"])
     works = [
         workload(gpu, model, {**first, "ngpu": ngpu, "dtype": dtype})
-        for gpu, model in [*((gpu, models[0]) for gpu in gpus), *((gpus[0], m) for m in models)]
-        for ngpu in counts
-        for dtype in axes["dtype"]
+        for gpu, model, ngpu, dtype in itertools.islice(every, 5000)
     ]
     found = {}
     if first["query"] is None and len(axes["gen"]) == 1:
@@ -2126,7 +2078,8 @@ def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     for name in axes:
         if "." in name and len(axes[name]) == 1:
             found[name] = f"{name} {first[name]:.12g}"
-    lacking = [name for n in counts[:1] + counts[-1:] for name in without_constants(gpus, n, first["link"])]
+    ends = [(n, link) for n in (counts[0], counts[-1]) for link in axes["link"]]
+    lacking = [name for n, link in ends for name in without_constants(gpus, n, link)]
     found["basis"] = f"bounds: {lacking[0]} has no constants" if lacking else "estimates"
     return found
 
@@ -2239,7 +2192,8 @@ def axis_value(outcome: Outcome, axis: str) -> Any:
     """The value of one axis as a person writes it; the config's own model has no name."""
     if axis in outcome.changed:
         return f"{outcome.changed[axis]:.12g}"
-    return CASE_COLUMNS[axis](outcome) or ("config" if axis == "model" else False)
+    column = CASE_COLUMNS["phase" if axis == "gen" else axis]
+    return column(outcome) or ("config" if axis == "model" else False)
 
 
 def case_name(sweep: Sweep, outcome: Outcome) -> str:
@@ -2352,12 +2306,12 @@ def prefixed(value: float, unit: str) -> str:
     """Three significant digits with the prefix that suits them, in at most seven columns before a unit of one letter.
 
     >>> prefixed(0.00123456, "s"), prefixed(45.6e9, "B"), prefixed(13140, "s"), prefixed(2e7, "s")
-    ('1.23 ms', '45.6 GB', '13140 s', '2e7 s')
+    ('1.23 ms', '45.6 GB', '13140 s', '20 Ms')
     """
     if unit == "s" and 1000 <= value < 1e5:
         return f"{value:.0f} s"
-    if unit == "s" and value and not 1e-15 <= value < 1e5:
-        return f"{value:.0e} s".replace("e+0", "e")
+    if value and not 1e-15 <= value < 1e21:
+        return f"{value:.0e} {unit}".replace("e+", "e")
     value, power = float(f"{value:.3g}"), 0
     if value:
         power = min(max(int(f"{value:e}".split("e")[1]) // 3, -5), 6)
@@ -2366,7 +2320,7 @@ def prefixed(value: float, unit: str) -> str:
 
 def rounded(value: float) -> str:
     """A number in three digits, or in whole ones where it is large."""
-    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+    return f"{value:.3g}" if value < 1000 else f"{value:.0f}" if value < 1e7 else f"{value:.2e}".replace("e+", "e")
 
 
 def plural(count: int, noun: str) -> str:
@@ -2377,20 +2331,20 @@ def shape_text(layer: Layer) -> str:
     ops, window = layer.operands, layer.shape.window
     width = f"{ops.dim_qk}" if ops.dim_v == ops.dim_qk else f"{ops.dim_qk}/{ops.dim_v}"
     form = f", {ops.latent_form} latent" if ops.latent_form else ""
-    seen = f", window of {window}" if window else ""
-    return f"{layer.shape.n_head} heads, {ops.n_kv_head} K/V, width {width}{form}{seen}"
+    seen = f", window {window}" if window else ""
+    return f"{plural(layer.shape.n_head, 'head')}, {ops.n_kv_head} K/V, width {width}{form}{seen}"
 
 
 def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
     """What is asked, a line for each part of it."""
     work, model, gpu = case.work, case.model, case.gpu
     new = plural(work.query, "new token")
-    yield f"work       {work.phase}: {plural(work.batch, 'sequence')}, {new} each, {work.seq} keys"
+    yield f"work       {work.phase}: {plural(work.batch, 'sequence')}, {new} each, {plural(work.seq, 'key')}"
     without = model.n_layer - sum(each.n_layer for each in model.layers)
     rest = f", {without} layers without a cache" if without else ""
     lead = f"model      {model.name or 'config'} (from {model.source}){rest}"
     for i, layer in enumerate(case.layers):
-        text = f"{layer.shape.n_layer} {layer.shape.kind} layers: {shape_text(layer)}"
+        text = f"{plural(layer.shape.n_layer, f'{layer.shape.kind} layer')}: {shape_text(layer)}"
         if i == 0:
             yield lead
         yield f"           {text}"
@@ -2403,6 +2357,8 @@ def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
     assumed = [f"--{dashed(name)} {getattr(work, name)}" for name in names if name not in sweep.given]
     if assumed:
         yield f"assumed    {' '.join(assumed)}"
+    if case.changed:
+        yield f"set        {', '.join(f'{key}={axis_value(case, key)}' for key in case.changed)}"
 
 
 def verdict(case: Analysis) -> str:
@@ -2418,8 +2374,7 @@ def bars(terms: Terms) -> Iterator[str]:
     for name, seconds in terms.parts.items():
         if seconds:
             bar = "#" * max(round(32 * seconds / largest), 1)
-            below = rounded(largest / seconds) if largest < 1e5 * seconds else "over 100000"
-            note = "<- limits" if name == terms.limit else f"{below} x below"
+            note = "<- limits" if name == terms.limit else f"{rounded(largest / seconds)} x below"
             yield f"  {name:9} {bar:32} {prefixed(seconds, 's'):>9}  {note}"
 
 
@@ -2452,7 +2407,7 @@ def cost_table(case: Analysis) -> Iterator[str]:
             for exchange, seconds in zip(layer.exchanges, layer.exchange_s):
                 yield row(f"  {exchange.name}", Terms(sync_s=seconds, total_s=seconds))
     layers = sum(each.n_layer for each in case.model.layers)
-    yield row(f"all {layers} layers", case.terms, case.counts.gpu_flops, case.counts.gpu_bytes)
+    yield row(f"all {plural(layers, 'layer')}", case.terms, case.counts.gpu_flops, case.counts.gpu_bytes)
     yield f"  ridge point of the datasheet's rates: {rounded(case.ridge)} FLOP/byte"
 
 
@@ -2471,10 +2426,11 @@ def memory_lines(case: Analysis) -> Iterator[str]:
         yield "room for   no cache beside the weights"
     else:
         batch, seq = memory.max_batch, memory.max_seq
-        most = "any batch" if batch is None else f"--batch {batch}"
-        longest = "any length" if seq is None else f"--seq {seq}"
+        most = "any batch" if batch is None else f"--batch {min(batch, MAX_COUNT)}" if batch else "no batch"
+        longest = "any length" if seq is None else f"--seq {seq}" if seq >= case.work.query else "no length"
         yield f"room for   {most} at this length, {longest} at this batch;"
-        yield f"           engines keep a tenth and more: --set GPU.memory={size * 0.9 / 1e9:.12g}"
+        if "GPU.memory" not in case.changed:
+            yield f"           engines keep a tenth and more: --set GPU.memory={size * 0.9 / 1e9:.12g}"
 
 
 def step_lines(case: Analysis) -> Iterator[str]:
@@ -2519,6 +2475,7 @@ def help_lines(case: Analysis) -> Iterator[str]:
 def summary(case: Analysis, sweep: Sweep) -> str:
     """What limits attention, by how much, why, and what to change first: one screen."""
     lines = [
+        *([f"{case_name(sweep, case)}", ""] if sweep.total > 1 else []),
         *question(case, sweep),
         "",
         *([] if case.memory.fits else [f"! {misfit(case)}"]),
@@ -2531,6 +2488,7 @@ def summary(case: Analysis, sweep: Sweep) -> str:
         *step_lines(case),
         "",
         *help_lines(case),
+        *([""] if sweep.total > 1 else []),
     ]
     return "\n".join(lines) + "\n"
 
@@ -2584,7 +2542,8 @@ def case_table(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         cells = (f"{axis_value(outcome, name):>{width}}" for name, width in widths.items())
         row = " ".join(cells)
         if isinstance(outcome, Refusal):
-            yield f"{row}  {outcome.reason}\n"
+            lines = wrapped(outcome.reason, max(78 - len(row), 30))
+            yield f"{row}  " + f"\n{'':{len(row) + 2}}".join(lines) + "\n"
             continue
         misfits = misfits or not outcome.memory.fits
         last = prefixed(outcome.step_s, "s") if outcome.step_s else "-"
@@ -2617,15 +2576,14 @@ def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow([*COLUMNS, *keys])
     for outcome in outcomes:
-        yield lines.getvalue()
-        lines.seek(0)
-        lines.truncate()
         columns = COLUMNS if isinstance(outcome, Analysis) else CASE_COLUMNS
         cells = [column(outcome) for column in columns.values()]
         cells += [None] * (len(COLUMNS) - len(cells))
         cells += [outcome.changed[key] for key in keys]
         writer.writerow([truth[cell] if type(cell) is bool else cell for cell in cells])
-    yield lines.getvalue()
+        yield lines.getvalue()
+        lines.seek(0)
+        lines.truncate()
 
 
 def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
@@ -2686,9 +2644,10 @@ MARKERS: list[list[tuple[float, float]]] = [  # corners round a point
     [(0, -5), (5, 4), (-5, 4)],
     [(0, -6), (5, 0), (0, 6), (-5, 0)],
 ]
-MAX_POINTS, MOST_LISTED = 2000, 12
+MAX_POINTS = 2000
 LEFT, WIDTH, LEGEND = 90, 640, 750  # of a panel, and where its legend begins
 Points = Sequence[tuple[float, float]]
+MISFITS = "; does not fit into memory"  # at the end of a title, whose marker is hollow then
 
 
 class Series(NamedTuple):
@@ -2707,7 +2666,9 @@ class Series(NamedTuple):
             yield svg_line(points, f"stroke='{self.colour}' {self.style}")
         for (x, y), title in zip(points, titles):
             path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in MARKERS[self.marker % len(MARKERS)])
-            yield f"<polygon points='{path}' fill='{self.colour}'><title>{escaped(title)}</title></polygon>\n"
+            fill = "#fff" if title.endswith(MISFITS) else self.colour  # hollow
+            style = f"fill='{fill}' stroke='{self.colour}'"
+            yield f"<polygon points='{path}' {style}><title>{escaped(title)}</title></polygon>\n"
 
 
 def escaped(text: str) -> str:
@@ -2737,9 +2698,11 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def plot(
-    top: float, height: float, labels: tuple[str, str], units: tuple[str, str], series: Sequence[Series]
+    top: float, height: float, axes: tuple[tuple[str, str], tuple[str, str]], listed: Mapping[int, Sequence[Series]]
 ) -> Iterator[str]:
-    """Series in a log-log panel with axes from the data, and a legend beside it."""
+    """A log-log panel of series with axes from the data, and beside it a legend of so many of each group."""
+    (across, x_unit), (up, y_unit) = axes
+    series = [each for group in listed.values() for each in group]
     bottom, points = top + height, [point for each in series for point in each.points]
     (left, right), (low, high) = ((min(values) / 1.3, max(values) * 1.3) for values in zip(*points))
 
@@ -2751,34 +2714,37 @@ def plot(
 
     for value in ticks(left, right):
         yield svg_line([(x(value), top), (x(value), bottom)], "class='grid'")
-        label = prefixed(value, units[0]) if units[0] else f"{value:.12g}"
+        label = prefixed(value, x_unit) if x_unit else f"{value:.12g}"
         yield svg_text(x(value), bottom + 16, label, "text-anchor='middle'")
     for value in ticks(low, high):
         yield svg_line([(LEFT, y(value)), (LEFT + WIDTH, y(value))], "class='grid'")
-        yield svg_text(LEFT - 6, y(value) + 4, prefixed(value, units[1]), "text-anchor='end'")
+        yield svg_text(LEFT - 6, y(value) + 4, prefixed(value, y_unit), "text-anchor='end'")
     yield svg_line([(LEFT, top), (LEFT, bottom), (LEFT + WIDTH, bottom)], "class='axis'")
-    yield svg_text(LEFT + WIDTH / 2, bottom + 36, labels[0], "text-anchor='middle'")
-    yield svg_text(LEFT, top - 10, labels[1])
-    for each in series:
+    yield svg_text(LEFT + WIDTH / 2, bottom + 36, across, "text-anchor='middle'")
+    yield svg_text(LEFT, top - 10, up)
+    for each in reversed(series):
         yield from each.drawn([(x(px), y(py)) for px, py in each.points], each.titles)
-    listed = [each for each in series if each.name]
-    for n, each in enumerate(listed[:MOST_LISTED]):
-        at = top + 18 * n
-        yield from each.drawn([(LEGEND, at), (LEGEND + 22, at)], [])
-        yield from each.drawn([(LEGEND + 11, at)], [each.name] if each.titles else [])
-        yield svg_text(LEGEND + 28, at + 4, each.name)
-    if len(listed) > MOST_LISTED:
-        more = f"and {len(listed) - MOST_LISTED} more"
-        yield svg_text(LEGEND + 28, top + 18 * MOST_LISTED + 4, more)
+    at = top
+    for most, group in listed.items():
+        named = [each for each in group if each.name]
+        for each in named[:most]:
+            yield from each.drawn([(LEGEND, at), (LEGEND + 22, at)], [])
+            yield from each.drawn([(LEGEND + 11, at)], [each.name] if each.titles else [])
+            yield svg_text(LEGEND + 28, at + 4, each.name)
+            at += 18
+        if len(named) > most:
+            yield svg_text(LEGEND + 28, at + 4, f"and {len(named) - most} more")
+            at += 18
 
 
 def point_title(case: Analysis) -> str:
     """The whole case and its figures."""
-    names = ("gpu model ngpu seq batch phase dtype kv_dtype fused split link").split()
-    told = [f"{dashed(name)} {axis_value(case, name)}" for name in (*names, *case.changed)]
+    names = [*"gpu model ngpu seq batch phase dtype kv_dtype fused split link".split(), *case.changed]
+    told = [f"{dashed(name)} {axis_value(case, name)}" for name in names]
     terms = [f"{name} {prefixed(s, 's')}" for name, s in case.terms.parts.items() if s]
     total = f"{case.basis} {prefixed(case.terms.total_s, 's')}"
-    return f"{', '.join(told)}: {total} ({', '.join(terms)}); {case.terms.limit} limits"
+    misfits = "" if case.memory.fits else MISFITS
+    return f"{', '.join(told)}: {total} ({', '.join(terms)}); {case.terms.limit} limits{misfits}"
 
 
 def roof_of(case: Analysis) -> tuple[str, str, float, float]:
@@ -2787,9 +2753,7 @@ def roof_of(case: Analysis) -> tuple[str, str, float, float]:
 
 
 def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-    """Attained FLOP/s of the busiest GPU over arithmetic intensity, under the roof of each GPU and precision, which
-    has the colour of its points; if a number sweeps, the time of attention over it below, by term if one line.
-    """
+    """A roofline, roofs in the colour of their points; if a number sweeps, the time over it below, by term if alone."""
     if sweep.total > MAX_POINTS:
         raise InputError(f"--format svg shows at most {MAX_POINTS} cases, not {sweep.total}")
     cases = [each for each in outcomes if isinstance(each, Analysis)]
@@ -2797,20 +2761,24 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     axis = numbers[-1] if numbers else ""
     groups: dict[str, list[Analysis]] = {}
     for case in cases:
-        others = [f"{axis_value(case, name)}" for name in sweep.varying if name != axis]
-        groups.setdefault(" ".join(others), []).append(case)
+        others = [name for name in sweep.varying if name != axis]
+        told = [f"{'' if name in ('gpu', 'model') else dashed(name)} {axis_value(case, name)}" for name in others]
+        groups.setdefault(" ".join(map(str.strip, told)), []).append(case)
     roofs = list(dict.fromkeys(map(roof_of, cases)))
     intensities = [case.counts.intensity for case in cases]
-    upper, lower = [], []
+    upper, lower, tops = list[Series](), list[Series](), list[Series]()
     for n, (gpu, dtype, peak, bandwidth) in enumerate(roofs):
         ridge, rates = peak / bandwidth, f"{prefixed(peak, 'FLOP/s')}, {prefixed(bandwidth, 'B/s')}"
         left, right = min(*intensities, ridge / 4), max(*intensities, ridge * 4)
         points = [(left, left * bandwidth), (ridge, peak), (right, peak)]
         name = f"{gpu} {dtype}: {rates}, ridge {rounded(ridge)}"
-        upper.append(Series(name, points, (), COLOURS[n % len(COLOURS)], style="stroke-width='2.5'"))
-    for n, (name, group) in enumerate(groups.items()):
+        tops.append(Series(name, points, (), COLOURS[n % len(COLOURS)], style="stroke-width='2.5'"))
+    seen: collections.Counter[int] = collections.Counter()  # series under each roof, told apart by their markers
+    for name, group in groups.items():
         titles = [point_title(case) for case in group]
-        colour = COLOURS[(roofs.index(roof_of(group[0])) if len(roofs) > 1 else n) % len(COLOURS)]
+        roof = roofs.index(roof_of(group[0]))
+        n, seen[roof] = (seen[roof] if len(roofs) > 1 else len(upper)), seen[roof] + 1
+        colour = COLOURS[(roof if len(roofs) > 1 else n) % len(COLOURS)]
         points = [(case.counts.intensity, case.counts.gpu_flops / case.terms.total_s) for case in group]
         upper.append(Series(name, points, titles, colour, n))
         terms = {"total": colour} if len(groups) > 1 else TERM_COLOURS
@@ -2819,8 +2787,13 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
             points = [(float(axis_value(case, axis)), each) for case, each in zip(group, seconds) if each]
             if points:
                 lower.append(Series(name or term, points, titles, of_term, n))
-    width = max(1000, LEGEND + 60 + 7 * max(len(each.name) for each in (*upper, *lower)))
-    heading = wrapped(", ".join(sweep.common.values()), width // 8)
+    width = max(1000, LEGEND + 60 + 7 * max(len(each.name) for each in (*upper, *lower, *tops)))
+    lacking = {
+        "cannot be": sweep.total - len(cases),
+        "do not fit (hollow)": sum(not case.memory.fits for case in cases),
+    }
+    told = [f"{count} of {sweep.total} {what}" for what, count in lacking.items() if count]
+    heading = wrapped(", ".join([*sweep.common.values(), *told]), width // 8)
     top = 50 + 16 * len(heading)
     height = top + 450 + (410 if lower else 0)
     yield (
@@ -2831,10 +2804,11 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     )
     for i, line in enumerate(heading):
         yield svg_text(20, 24 + 16 * i, line, "font-size='13' font-weight='bold'")
-    intensity = ("arithmetic intensity, FLOP/byte", "FLOP/s of the busiest GPU")
-    yield from plot(top, 400, intensity, ("", "FLOP/s"), upper)
+    work_axes = (("arithmetic intensity, FLOP/byte", ""), ("FLOP/s of the busiest GPU", "FLOP/s"))
+    yield from plot(top, 400, work_axes, {12: upper, 8: tops})
     if lower:
-        yield from plot(top + 480, 310, (dashed(axis), "attention of all layers in one step"), ("", "s"), lower)
+        time_axes = ((dashed(axis), ""), ("attention of all layers in one step", "s"))
+        yield from plot(top + 480, 310, time_axes, {12: lower})
     yield "</svg>\n"
 
 
@@ -2882,7 +2856,7 @@ def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | N
     import csv  # only this needs it
 
     source = source_name(path)
-    text = read_text(path, MAX_CSV_BYTES)
+    text = with_flag("--measured", read_text, path, MAX_CSV_BYTES)
     head = text.partition("\n")[0]
     separator = max(",;\t", key=head.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
@@ -3079,6 +3053,8 @@ def solved(matrix: list[list[float]], right: list[float], damping: float) -> lis
 
 def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
     """How far the estimates (bounds, without constants) are off, by kind and size."""
+    import statistics  # only this needs it
+
     lines = [f"{'':16}{'':14}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
     ratios = [(row, (row.estimate(constants) if constants else row.bound_s) / row.seconds) for row in rows]
 
@@ -3086,8 +3062,8 @@ def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
         if some:
             faster = sum(row.resident and row.seconds < row.bound_s for row, _ in some)
             errors = sorted(abs(ratio - 1) for _, ratio in some)
-            bias = sorted(ratio - 1 for _, ratio in some)[len(some) // 2]
-            median, most = errors[len(errors) // 2], errors[len(errors) * 9 // 10]
+            median, most = statistics.median(errors), errors[len(errors) * 9 // 10]
+            bias = round(statistics.median([ratio - 1 for _, ratio in some]), 3) + 0.0  # no -0.0
             lines.append(f"{kind:16}{name:14}{len(some):7,}{faster:8,}{median:9.1%}{most:9.1%}{bias:+9.1%}")
 
     for kind in sorted({row.kind for row in rows}, key=KINDS.index):
@@ -3229,8 +3205,8 @@ def to_stderr(text: str) -> None:
 
 def diagnose(kind: str, message: str) -> None:
     """One ASCII line, however long the message or what it quotes."""
-    line = message.encode("ascii", "backslashreplace").decode("ascii")
-    to_stderr(f"{program()}: {kind}: {line if len(line) <= 300 else line[:297] + '...'}\n")
+    line = f"{program()}: {kind}: " + message.encode("ascii", "backslashreplace").decode("ascii")
+    to_stderr((line if len(line) <= 300 else f"{line[:296]} ...") + "\n")
 
 
 class Parser(argparse.ArgumentParser):
@@ -3270,8 +3246,9 @@ def parser() -> Parser:
 def split_flags(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line as text by flag; InputError for an argument that is none."""
     words = sys.argv[1:] if argv is None else argv
-    if "--" in words:  # argparse before 3.13 takes it for a value, as an empty list
-        raise InputError('unknown argument "--"; see --help')
+    for word in words:
+        if word == "--" or word.endswith("=--"):  # argparse before 3.13 makes an empty list of it
+            raise InputError(f"unknown argument {quoted(word)}; see --help")
     found, unknown = parser().parse_known_args(words)
     if unknown and not found.help:
         name = unknown[0].split("=")[0]
@@ -3280,8 +3257,8 @@ def split_flags(argv: Sequence[str] | None) -> argparse.Namespace:
         for section, keys in CONFIG_KEYS.items():
             if key in keys:
                 hint = f" (say --set {section}.{key}=)"
-        if key in COMPUTING:
-            hint = f" (say --dtype {key})"
+        for flag, known in {"dtype": COMPUTING, "format": VIEWS, "link": LINKS, "split": SPLITS}.items():
+            hint = f" (say --{flag} {key})" if key in known else hint
         raise InputError(f"unknown argument {quoted(unknown[0])}{hint}; see --help")
     return found
 
@@ -3301,6 +3278,9 @@ def check_flags(found: argparse.Namespace) -> dict[str, Any]:
     for name in ("config", "measured"):
         if values.get(name) == "":
             raise InputError(f"--{name} must name a file, or - for standard input")
+    piped = [f"--{name} -" for name in ("config", "model", "measured") if values.get(name) == "-"]
+    if len(piped) > 1:
+        raise InputError(f"{' and '.join(piped)}: standard input can be read once")
     if "fit" in values and "measured" not in values:
         raise InputError("--fit needs --measured FILE")
     return values
@@ -3356,6 +3336,8 @@ def measured_rows(flags: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[
 
     @functools.cache
     def gpu_for(name: str) -> GPU | None:
+        if not name and len(named) > 1:
+            raise InputError("no gpu, and --gpu names several")
         if not name or name in gpus:
             return gpus[name or named[0].name]
         found = find_gpu(name, changes)

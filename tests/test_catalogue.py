@@ -99,7 +99,7 @@ class Catalogue(ScriptTest):
         self.assertIn("32 full layers: 71 heads, 1 K/V", summary)
         # A section that is overridden may be missing; the other may not.
         model = self.written('{"Model": {"n_layer": 1, "n_head": 1, "dim_head": 8}}')
-        self.assertIn("1 full layers: 1 heads", self.answer("--config", model, "--gpu", "h20"))
+        self.assertIn("1 full layer: 1 head,", self.answer("--config", model, "--gpu", "h20"))
         self.assertIn("GPU.model is missing", self.refusal("--config", model))
         self.assertIn("GPU.model is missing", self.refusal("--config", model, "--model", "kimi-k2"))
         both = run("--config", "/nowhere", "--model", "kimi-k2", "--gpu", "h20").out

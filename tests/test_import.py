@@ -102,6 +102,8 @@ RULES: list[tuple[str, Config, Expected]] = [
         without("num_key_value_heads", model_type="gpt2", attention_head_type="multiquery"),
         full(4, "8/1 x 64"),
     ),
+    ("CodeShell", without("num_key_value_heads", model_type="codeshell", num_query_groups=2), ALL4),
+    ("CogVLM2", without("num_key_value_heads", model_type="cogvlm", num_multi_query_heads=2), ALL4),
     ("PLaMo", {**BASE, "model_type": "plamo", "n_shared_head": 8}, full(4, "8/1 x 64")),
     ("Yuan 2", without("num_key_value_heads", model_type="yuan", attention_projection_size=1024), full(4, "8 x 128")),
     ("Falcon 7B", without("num_key_value_heads", model_type="RefinedWebModel"), full(4, "8/1 x 64")),
@@ -643,7 +645,7 @@ class Rules(ScriptTest):
         """No value under any key ends in another error, or in a shape without a size."""
         draw = random.Random(4)
         keys = sorted({key for _, config, _ in RULES for key in config})
-        keys += [key.split()[0] for key in ab.SCHEDULES]
+        keys += [key.partition(":")[0] for keys in ab.SCHEDULES for key in keys.split()]
         keys += [key for names in ab.ALIASES.values() for key in names.split()]
         values: list[Any] = [None, 0, 1, -1, 3, True, False, "", "x", "LG", 1.5, 10**30, [], {}]
         values += [[1], [None], [[]], ["full_attention"] * 9, [[["global"], 10**12]], {"a": 1}]
@@ -712,8 +714,8 @@ class Files(ScriptTest):
     def test_two_geometries_are_both_named(self) -> None:
         config = next(config for name, config, _ in RULES if name == "Gemma 4")
         summary = self.answer("--model", self.written(json.dumps(config)), "--format", "summary")
-        self.assertIn("\n           1 full layers: 8 heads, 1 K/V, width 64\n", summary)
-        windowed = "3 windowed layers: 8 heads, 2 K/V, width 32, window of 9"
+        self.assertIn("\n           1 full layer: 8 heads, 1 K/V, width 64\n", summary)
+        windowed = "3 windowed layers: 8 heads, 2 K/V, width 32, window 9"
         self.assertIn(f"\n           {windowed}\n", summary)
         # 1 x 1 x (64 + 64) + 3 x 2 x (32 + 32) elements of 2 bytes.
         self.assertIn("cache      1024 bytes per token (256 beyond the windows)", summary)

@@ -97,6 +97,13 @@ class Flags(ScriptTest):
                 "No such file or directory; its config.json is at huggingface.co/meta-llama/Llama-3",
             ),
             ("--seq --", 'unknown argument "--"'),
+            ("--dtype=--", 'unknown argument "--dtype=--"'),
+            ("--json", "(say --format json)"),
+            ("--nvlink", "(say --link nvlink)"),
+            ("--config - --model -", "--config - and --model -: standard input can be read once"),
+            ("--config /nowhere", "--config /nowhere: cannot be read: No such file"),
+            ("--measured /nowhere", "--measured /nowhere: cannot be read: No such file"),
+            ("--config " + "x/" * 60_000, "characters): cannot be read: "),
             ("--config=", "--config must name a file"),
             ("--measured=", "--measured must name a file"),
             ("--seq 128K:1K:x2", '"128K:1K:x2" must be FIRST:LAST, from small to large'),
@@ -104,7 +111,7 @@ class Flags(ScriptTest):
             ("--seq " + "x" * 120_000, "--seq must be a whole number"),
             ("--" + "x" * 120_000, "unknown argument"),
             ("--gpu " + "\u00e9" * 9, '--gpu "\\u00e9'),
-            ("--model \u00e9.json", "error: \\xe9.json: cannot be read"),
+            ("--model \u00e9.json", "--model \\xe9.json: cannot be read"),
             ("--\u00e9", "unknown argument"),
         ):
             with self.subTest(flags[:60]):
@@ -182,6 +189,11 @@ class Config(ScriptTest):
     def test_unknown_keys(self) -> None:
         error = self.refusal("--config", self.config(gpu={"bandwith": 3}))
         self.assertIn('GPU has an unknown key "bandwith" (did you mean bandwidth?)', error)
+        error = self.refusal("--config", self.config(gpu={"zzz": 3}))
+        self.assertLess(len(error), 302)
+        published = self.written('{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}')
+        error = self.refusal("--config", published)
+        self.assertIn("(a published config.json goes to --model)", error)
         error = self.refusal("--config", self.config(model={"zzz": 3}))
         self.assertIn('unknown key "zzz" (known: n_layer, n_head,', error)
         error = self.refusal("--config", self.written('{"gpu": {}}'))

@@ -207,8 +207,8 @@ class Table(ScriptTest):
         out = self.answer("--config", config, "--measured", self.written(head + body, "m.csv"))
         self.assertIn("H100-SXM, 6 rows; bound only: no constants\n", out)
         found = table_rows(out)
-        # Errors 1/9, 0, 0.2, 0.5, 0.75, 0.9; sorted, the fourth and the sixth.
-        self.assertEqual(found["decode", "all"], ["6", "1", "50.0%", "90.0%", "-20.0%"])
+        # Errors 1/9, 0, 0.2, 0.5, 0.75, 0.9; between the third and fourth, and the sixth.
+        self.assertEqual(found["decode", "all"], ["6", "1", "35.0%", "90.0%", "-35.0%"])
         self.assertEqual(found["decode", "above 50 us"], ["1", "0", "90.0%", "90.0%", "-90.0%"])
         self.assertEqual(found["decode", "up to 50 us"][0], "5")
         self.assertNotIn(("decode", "above 1 ms"), found)
@@ -325,6 +325,11 @@ class Table(ScriptTest):
                 config = self.written(json.dumps({"GPU": H100}))
                 out = self.answer("--config", config, "--measured", path)
                 self.assertEqual(table_rows(out)["prefill", "all"][1], faster, cells)
+
+    def test_rows_of_no_gpu_where_several_are_named(self) -> None:
+        path = self.written("ngpu,bytes,latency_us\n2,1048576,9\n", "m.csv")
+        error = self.refusal("--measured", path, "--gpu", "h100-sxm,l40s")
+        self.assertIn("line 2: no gpu, and --gpu names several", error)
 
     def test_other_units_are_noticed(self) -> None:
         rows = list(csv.DictReader(io.StringIO(ATTENTION)))

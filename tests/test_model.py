@@ -609,6 +609,22 @@ class Published(ScriptTest):
                             self.close(case[name] / after[name] * tokens, gain, 1e-9)
                         self.assertEqual(after["fits"], change["fits"])
 
+    def test_fewer_gpus_with_the_link_that_joins_them(self) -> None:
+        """From 16 GPUs, which PCIe joins, to 8 with NVLink: the flags say so."""
+        flags = "--gpu h100-sxm --model llama-3.1-70b --ngpu 16 --batch 16 --format json"
+        case = json.loads(run(*flags.split()).out)
+        half = next(each for each in case["would_help"] if "--ngpu 8" in each["flags"])
+        self.assertEqual(half["flags"], "--ngpu 8 --link nvlink")
+        after = json.loads(run(*flags.split(), *half["flags"].split()).out)
+        self.close(case["total_s"] / after["total_s"], half["attention_gain"], 1e-9)
+
+    def test_together_is_more_than_one_of_them(self) -> None:
+        flags = "--gpu h100-sxm --model deepseek-v3 --ngpu 8 --batch 16 --seq 32K --split batch"
+        for more in ("", "--weight-dtype fp4"):
+            found = json.loads(run(*flags.split(), *more.split(), "--format", "json").out)
+            told = [each["flags"] for each in found["would_help"]]
+            self.assertEqual(len(told), len(set(told)))
+
     def test_all_that_help_together(self) -> None:
         case = self.record(EIGHT_B, "--dtype bf16 --ngpu 8 --seq 99999 --batch 64")
         *single, together = case["would_help"]

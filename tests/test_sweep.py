@@ -111,7 +111,8 @@ class Values(ScriptTest):
 
     def test_all_is_the_catalogue(self) -> None:
         out = run("--gpu", "all", "--dtype", "fp16").out
-        self.assertEqual([row[0] for row in table_rows(out)][:50], list(ab.catalogue(ab.GPUS)))
+        found = [row[0] for row in table_rows(out) if row[0] in ab.catalogue(ab.GPUS)]
+        self.assertEqual(found, list(ab.catalogue(ab.GPUS)))
         models = run("--model", "all", "--gpu", "b200", "--format", "csv").out
         names = [row["model"] for row in csv.DictReader(io.StringIO(models))]
         self.assertEqual(names, list(ab.catalogue(ab.MODELS)))
@@ -214,6 +215,25 @@ class Views(ScriptTest):
             with self.subTest(flags):
                 self.assertIn(expected, heading)
                 self.assertNotIn(absent, heading)
+
+    def test_a_link_that_one_does_not_have_keeps_no_other_from_its_estimate(self) -> None:
+        flags = "--gpu h100-sxm,l40s --link pcie,nvlink --ngpu 8 --format"
+        rows = list(csv.DictReader(io.StringIO(run(*flags.split(), "csv").out)))
+        self.assertEqual([row["basis"] for row in rows], ["estimate"] * 3 + [""])
+        self.assertIn("estimates", run(*flags.split(), "table").out)
+
+    def test_generation_and_prefill_side_by_side(self) -> None:
+        rows = table_rows(self.answer("--gen", "True,False", "--fused", "--seq", "64"))
+        self.assertEqual([row[0] for row in rows], ["decode", "prefill"])
+
+    def test_refused_rows_are_all_there(self) -> None:
+        out = run("--dtype", "fp4,fp8,tf32", "--format", "csv").out
+        errors = [row["error"] for row in csv.DictReader(io.StringIO(out))]
+        self.assertEqual([error.split(":")[0] for error in errors],
+                         ["--dtype fp4", "--dtype fp8", "--dtype tf32"])  # fmt: skip
+        table = run(*"--split head,seq --ngpu 3,5 --model llama-3.1-8b --fp16".split()).out
+        self.assertLessEqual(max(map(len, table.splitlines())), 80)
+        self.assertIn("--split seq takes any number", " ".join(table.split()))
 
     def test_like_is_compared_with_like(self) -> None:
         """An estimate beside a bound is no comparison: all are bounds."""
@@ -318,7 +338,7 @@ class Picture(ScriptTest):
             if x < 740:
                 title = each.find(f"{SVG}title")
                 assert title is not None
-                found.append((x, y, each.get("fill") or "", title.text or ""))
+                found.append((x, y, each.get("stroke") or "", title.text or ""))
         return found
 
     def scale(self, root: ElementTree.Element, axis: str, top: float) -> tuple[float, float]:
@@ -433,6 +453,26 @@ class Picture(ScriptTest):
                 self.assertTrue(3 <= len(found) <= 12)
                 self.assertTrue(all(low <= value <= high for value in found))
                 self.assertTrue(all(float(f"{value:.3g}") == value for value in found))
+
+    def test_series_are_told_apart_and_what_does_not_fit_is_hollow(self) -> None:
+        flags = "--gpu h100-sxm,b200,l40s --model llama-3.1-8b,qwen3-8b --seq 1K,64K --batch 1:64:x4"
+        root = self.drawn(*flags.split())
+        looks: dict[str, set[tuple[str, int]]] = {}
+        for each in root.iter(f"{SVG}polygon"):
+            title = each.find(f"{SVG}title")
+            text = (title.text if title is not None else "") or ""
+            hollow = each.get("fill") == "#fff"
+            self.assertEqual(hollow, text.endswith("does not fit into memory"))
+            if ": estimate" in text:
+                told = re.findall(r"gpu (\S+), model (\S+), .* seq (\d+)", text)[0]
+                corners = len((each.get("points") or "").split())
+                looks.setdefault(" ".join(told), set()).add((each.get("stroke") or "", corners))
+        self.assertEqual(len(looks), 12)
+        texts = self.texts(root)
+        self.assertIn("H100-SXM llama-3.1-8b seq 1024", texts)
+        self.assertIn("do not fit (hollow)", " ".join(texts))
+        refused = self.texts(self.drawn("--gpu", "h20,v100", "--dtype", "bf16"))
+        self.assertIn("1 of 2 cannot be", " ".join(refused))
 
     def test_names_are_escaped(self) -> None:
         config = self.config({"model": "<&\"'>"})

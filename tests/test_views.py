@@ -112,7 +112,7 @@ class Views(ScriptTest):
                 CASES[7],
                 [
                     "           15 full layers: 64 heads, 8 K/V, width 64",
-                    "           18 windowed layers: 64 heads, 8 K/V, width 64, window of 128",
+                    "           18 windowed layers: 64 heads, 8 K/V, width 64, window 128",
                 ],
             ),
             (CASES[3], ["           61 full layers: 128 heads, 1 K/V, width 576/512, absorbed latent"]),
@@ -207,7 +207,10 @@ class Views(ScriptTest):
     def test_long_times_do_not_run_together(self) -> None:
         lines, _ = self.both(LLAMA_70B, "--fp16 --fused --gen 0 --seq 9999999 --batch 999")
         row = next(line for line in lines if line.startswith("all 80 layers"))
-        self.assertEqual(len(re.findall(r" \S+ s(?= )", row)), 3, row)
+        self.assertEqual(row.split()[3:9], ["132", "Ms", "8795", "s", "-", "-"])
+        lines, _ = self.both(LLAMA_70B, f"--fp16 --gen 0 --seq {10**18} --batch {10**18}")
+        row = next(line for line in lines if line.startswith("all 80 layers"))
+        self.assertEqual(len(row.split()), 3 + 2 + 2 + 1 + 1 + 2 + 1 + 1, row)
 
     def test_help_is_in_columns(self) -> None:
         lines, found = self.both({**LLAMA_70B, "params_b": 70.6}, "--dtype bf16 --ngpu 8")
@@ -225,6 +228,25 @@ class Views(ScriptTest):
                 self.assertTrue(lines[at].split(" x  ")[-1].startswith(change["what"]))
         self.assertEqual(at, len(lines) - 1)
         self.assertEqual(found["would_help"][-1]["what"], "all that help together")
+
+    def test_set_is_said_and_not_said_again(self) -> None:
+        flags = "--gpu h100-sxm --model llama-3.1-8b --set GPU.memory=70 --set Model.n_kv_head=16"
+        out = self.answer(*flags.split())
+        self.assertIn("\nset        GPU.memory=70, Model.n_kv_head=16\n", out)
+        self.assertEqual(out.count("--set"), 0)
+        several = self.answer("--gpu", "h100-sxm", "--seq", "9,10", "--format", "summary")
+        self.assertTrue(several.startswith("seq 9\n\nwork "))
+        self.assertIn("\n\nseq 10\n\nwork ", several)
+
+    def test_room_is_what_can_be_asked(self) -> None:
+        named = "--gpu h100-sxm --model llama-3.1-8b"
+        for flags, expected in (
+            ("--model qwen3-32b --batch 256 --query 512", ", no length at this batch;"),
+            (f"--gen False --seq {10**18}", "room for   no batch at this length"),
+            (f"--ngpu {10**18} --split seq", f"room for   --batch {10**18} at this length"),
+        ):
+            with self.subTest(flags):
+                self.assertIn(expected, run(*named.split(), *flags.split()).out)
 
     def test_nothing_helps(self) -> None:
         # The most that FP8 arithmetic and an FP4 cache do, on a GPU that joins no other.
