@@ -436,6 +436,7 @@ M4-Max                       -     -      -      -      -      -       -    128 
 GPU_UNITS = """\
 Dense TFLOP/s; memory in GB; bandwidth, and pcie and nvlink in both directions together, in GB/s;
 the last-level cache in MiB; - is unpublished or none. nvlink is the scale-up link of any vendor.
+Times of a GPU with an architecture are estimates from measured kernels, of the others bounds.
 
 """
 

@@ -251,6 +251,7 @@ class Views(ScriptTest):
         known = {line.split()[0] for line in listed if re.search(" Hopper | Blackwell", line)}
         self.assertIn("H100-SXM", known)
         self.assertNotIn("MI300X", known)
+        self.assertIn("with an architecture are estimates", self.answer("--list-gpus"))
 
     def test_csv_and_json_have_the_same_columns(self) -> None:
         """One header, whatever is asked, and in each row what the JSON object says first."""
