@@ -789,9 +789,9 @@ def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, Any]:
 
 
 def joining_link(gpu: GPU, ngpu: int) -> str:
-    """The scale-up link where the GPU has one that joins so many, else PCIe."""
-    joined = "nvlink" in gpu.links and ngpu <= (gpu.nvlink_gpus or ngpu)
-    return "nvlink" if joined else "pcie"
+    """The scale-up link where the GPU has one that joins so many, or no other; else PCIe."""
+    joined = ngpu <= (gpu.nvlink_gpus or ngpu) or "pcie" not in gpu.links
+    return "nvlink" if "nvlink" in gpu.links and joined else "pcie"
 
 
 def heads_divide(model: Model, ngpu: int) -> bool:
@@ -864,19 +864,20 @@ TEXT_SCOPES = ("text_config", "llm_config", "llm_cfg", "language_config", "think
 #   file sets one; ~ a window is in every layer; ^ if use_sliding_window, from max_window_layers on; else it is ignored
 #   = the output layer is the embedding, & four hidden sizes wide, unless a file says otherwise; $ weights not counted
 #   :KxD is what the class takes for K/V heads and head width where a file is silent, 0 if that is not known; without a
-#   number as many as heads, and hidden size / heads; ! a key that must be there
+#   number as many as heads, and hidden size / heads; ! keys that must be there
 CHECKED_TYPES = """
 afmoe%$:x128 apertus arcee aria_text axk1@ axk2@$ bailing_hybrid@* bamba*:8 beam%$:8x128 biogpt bitnet$:5
 blip_text_model$ bloom=& chameleon:32 codegen& cohere= cohere2% cohere2_moe%:x128 cohere_compass_text%
-cosmos3_edge_text:8x128 cpmant csm$:8 ctrl cwm%:8x128 dbrx:0 deepseek_ocr2_text deepseek_v2@ deepseek_v3@ deepseek_v32@
+cosmos3_edge_text:8x128 cpmant:x128 csm$:8 ctrl cwm%:8x128 dbrx:0 deepseek_ocr2_text deepseek_v2@ deepseek_v3@ deepseek_v32@
 diffllama dots1%:32 emu3_text_model:8 ernie4_5:2x128 ernie4_5_moe:4 ernie4_5_vl_moe_text:4 evolla$:8 exaone4%:32
 exaone_moe%:32 falcon=& falcon_h1$:8 flex_olmo flint%:4x128 gemma=:16x256 gemma2%=:4x256 gemma3_text%=:4x256
 gemma4_text%:4x256 gemma4_unified_text%:4x256 git glm:2x128 glm4:2x128 glm4_moe:8 glm4_moe_lite@ glm4v_moe_text:8
 glm4v_text:2 glm_image_text$:2 glm_moe_dsa@ glm_ocr_text:8 gpt2=& gpt_bigcode=& gpt_neo*=& gpt_neox gpt_neox_japanese
 gpt_oss%:8x64 gptj& granite granite4_vision_text granite_docling_text:4 granite_swa%:4 granitemoe granitemoe_swa%
 granitemoehybrid* granitemoeshared helium:20x128 hrm_text$:x128!num_layers_per_stack hunyuan_v1_dense hunyuan_v1_moe
-hunyuan_vl_text hy_v3:8x128 hy_v4@$ hyperclovax idefics$ inkling2_text%$:8x128!swa_num_key_value_heads
-inkling_text%:8x128!swa_num_key_value_heads internlm3:2x128 iquestcoder:8x128 jais2 jamba*:8 jetmoe$:16x128
+hunyuan_vl_text hy_v3:8x128 hy_v4@$ hyperclovax idefics$ inkling2_text%$:8x128!swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
+inkling_text%:8x128!swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
+internlm3:2x128 iquestcoder:8x128 jais2 jamba*:8 jetmoe$:16x128
 kimi_linear@* kolibri1%:4x128 kosmos_2_5_text_model kosmos_2_text_model laguna%:8x128 lfm2*:8 lfm2_moe*:8 lfm3*:4x128
 llama llama4_text%:8x128 mellum%:4x128 minicpm3@ minimax*~:8 minimax_m2:8x128 minimax_m3_vl_text:4x128 ministral~:8
 ministral3~:8x128 mistral~:8 mistral4@ mixtral~:8 mllama_text_model*:8 modernbert-decoder%$ molmo2_text:8x128 moshi%$
@@ -890,7 +891,7 @@ zamba2*:0x0!attention_head_dim zaya*$:2x128 RefinedWeb=& RefinedWebModel=& Yi aq
 codeshell$ cogvlm$ deci$:0 deepseek hf_olmo$ internlm internlm2 jais$ kimi_k2@ llava_llama minicpm$
 mixformer-sequential$ molmo$ moss$ nemotron-nas*$:0 phi-msft$ plamo$ qwen$ stablelm_epoch telechat$ xverse yuan$ -?$:0
 """
-NOTES = r"(?P<name>[\w-]+)(?P<marks>[@*~%^?=&$]*)(:(?P<n_kv_head>\d*)(x(?P<dim_head>\d+))?)?(!(?P<key>\w+))?"
+NOTES = r"(?P<name>[\w-]+)(?P<marks>[@*~%^?=&$]*)(:(?P<n_kv_head>\d*)(x(?P<dim_head>\d+))?)?(!(?P<keys>[\w,]+))?"
 CHECKED = {known["name"]: known for known in re.finditer(NOTES, CHECKED_TYPES)}
 # What else their classes take; in a pattern of n layers the n-th is full, the others windowed.
 CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -923,7 +924,7 @@ NOT_MODELLED = {
 # Keys that, set in a type that was not checked, may change its attention, and parts that do not.
 TELLING = re.compile(
     "window|sliding|swa_|local|global|chunk|shar(e|ed|ing)_(head|kv|layer|att)|_shar(ed|ing)|recur|loop|_kv_|per_layer"
-    "|expand_|compress_|index_|sparse_(att|conf)|mamba|ssm|linear|conv|lru|rwkv|_interval|layer_(group|pattern|period)"
+    "|expand_|compress_|index_|sparse_(att|conf)|mamba|ssm|linear|conv|lru|rwkv|_interval|layer_(group|pattern|period)|state_|mixer|latent|reuse|nsa_|tpa_"
     "|att(entio)?n_(type|mode|method|head|proj|con|layer)"
 )
 HARMLESS = re.compile("rope|expert|moe|mlp|vision|image|audio|bias|norm|^max_window_layers$|^use_")
@@ -1012,8 +1013,9 @@ def refuse_unmodelled(config: Config, known: re.Match[str]) -> None:
                 raise InputError(f"{key} {quoted(config[key])}: {why}, not modelled")
     if config.get("is_causal") is False or "ForMaskedLM" in str(config.get("architectures")):
         raise InputError("is_causal false, or architectures ForMaskedLM: an encoder, not modelled")
-    if known["key"] and config.get(known["key"]) is None:
-        raise InputError(f"no {known['key']}, and {model_type} has no default for it that is known")
+    missing = [key for key in (known["keys"] or "").split(",") if key and config.get(key) is None]
+    if missing:
+        raise InputError(f"no {missing[0]}, and {model_type} has no default for it that is known")
     if known["name"] != "-":
         return
     if not any("vocab_size" in key for key in config):
@@ -1055,6 +1057,11 @@ def scheduled(config: Config, known: re.Match[str], n: int) -> list[str]:
     return []
 
 
+def ignores_windows(known: re.Match[str]) -> bool:
+    """Whether a class does, whatever a file says."""
+    return {*known["marks"]}.isdisjoint("*%~^?")
+
+
 def layer_kinds(config: Config, known: re.Match[str]) -> list[str]:
     """The kind of each layer: "full", "windowed" or "none"."""
     listed = config.get("layer_types") or config.get("layers_block_type")
@@ -1062,13 +1069,16 @@ def layer_kinds(config: Config, known: re.Match[str]) -> list[str]:
     if n > len(INDEX):
         raise InputError(f"num_hidden_layers {n}: more layers than any model has")
     kinds, window, marks = scheduled(config, known, n), window_keys(config), known["marks"]
-    unsaid = config.keys().isdisjoint([*ALIASES["window"].split(), "use_sliding_window", "sliding_window_per_layer"])
+    silent = config.keys().isdisjoint([*ALIASES["window"].split(), "sliding_window_per_layer"])
+    unsaid = silent and "use_sliding_window" not in config
     if not kinds and ("*" in marks or (window and {*marks} & {*"%^?"}) or (unsaid and "%" in marks)):
         raise InputError("no layer_types, so which layers are of which kind is not known")
     kinds = kinds or ["full"] * n
     kinds[-1] = "full" if known["name"].startswith("gemma4") else kinds[-1]  # whatever the file says
-    if unsaid and "windowed" in kinds:
+    if (unsaid and "windowed" in kinds) or (silent and config.get("use_sliding_window")):
         raise InputError("no sliding_window, but windowed layers")
+    if ignores_windows(known):
+        kinds = ["full" if kind == "windowed" else kind for kind in kinds]
     return ["windowed" if window and "~" in marks and kind == "full" else kind for kind in kinds]
 
 
@@ -1121,10 +1131,11 @@ def layer_shape(config: Config, kind: str, known: re.Match[str]) -> Layers:
             config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
         rank, rope, nope, dim_v = (count_at(config, key) for key in LATENT_KEYS)
         return Layers(kind, 1, n_head, n_head, nope + rope, dim_v, window, rank, rope)
-    dim_head = count_at(config, "dim_head", int(known["dim_head"] or 0))
+    of_class = int(known["dim_head"] or 0) if "head_dim" not in config else 0  # null: of equal parts
+    dim_head = count_at(config, "dim_head", of_class)
     if not dim_head:
         width = count_at(config, "attention_projection_size", 0) or count_at(config, "hidden")  # the first: Yuan 2
-        if width % n_head or known["dim_head"]:
+        if width % n_head or known["dim_head"] == "0":
             raise InputError(f"no head_dim, and hidden_size {width} is not {n_head} heads")
         dim_head = width // n_head
     n_kv_head = key_value_heads(config, n_head, known["n_kv_head"] or "")
@@ -1183,7 +1194,7 @@ def published_model(document: object, name: str, source: str) -> Model:
     layers = sorted((one._replace(n_layer=n) for one, n in shapes.items()), key=lambda x: x.kind)
     sparse, window = ("index_topk", "sparse_config", "index_topk_blocks"), window_keys(config)
     notes = [f"{key}, sparse attention, is counted as dense" for key in sparse if config.get(key)]
-    if window and not {*known["marks"]} & {*"*%~^?"} and "windowed" not in kinds:
+    if window and ignores_windows(known):
         notes.append(f"sliding_window {window}: its class ignores it, some engines do not")
     if known["name"] == "-":
         read = (f"{x.n_layer} {x.kind}, {x.n_head} heads, {x.n_kv_head} K/V" for x in layers)
@@ -1213,7 +1224,10 @@ def with_figures(model: Model, changes: Mapping[str, Any]) -> Model:
     own = changes.keys() - "params_b active_params_b n_expert n_expert_active hidden_size".split()
     if own:
         raise InputError(f"Model.{min(own)} is the file's own: --set takes what is of the whole")
-    figures = {**model.figures, **{key: value * CONFIG_KEYS["Model"][key].scale for key, value in changes.items()}}
+    figures = {**model.figures}
+    if "params_b" in changes and figures.get("active_params_b") == figures.get("params_b"):
+        figures.pop("active_params_b", None)  # dense, and stays so
+    figures.update((key, value * CONFIG_KEYS["Model"][key].scale) for key, value in changes.items())
     return model._replace(params=read_parameters(figures), hidden_size=figures.get("hidden_size"), figures=figures)
 
 
@@ -1837,7 +1851,7 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
         layers=layers,
         counts=summed([*zip(counts, [layer.counts for layer in layers])]),
         terms=summed([*zip(counts, [layer.terms for layer in layers])]),
-        bound_s=math.fsum([n * layer.bound_s for n, layer in zip(counts, layers)]),
+        bound_s=summed([(n, Terms(total_s=layer.bound_s)) for n, layer in zip(counts, layers)]).total_s,
         rest_s=model.params and rest_of_step(model, model.params, work, rates, constants),
         ridge=rates.compute / rates.memory,
         memory=analyse_memory(gpu, model, work),
@@ -2013,6 +2027,7 @@ class Sweep(NamedTuple):
     axes: Mapping[str, Sequence[Any]]  # None: not said
     given: frozenset[str]  # flags
     common: Mapping[str, str]  # what all cases have in common, as text
+    bounds: bool  # whether all are bounds, since one GPU has no constants
 
     @property
     def total(self) -> int:
@@ -2045,10 +2060,21 @@ def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
     )
 
 
-def without_constants(gpus: Iterable[GPU], ngpu: int, link: str | None) -> list[str]:
-    """The names of GPUs that have no estimate over so many, where they have the link."""
-    taken = [(gpu, link or joining_link(gpu, ngpu)) for gpu in gpus]
-    return [gpu.name for gpu, by in taken if (ngpu == 1 or by in gpu.links) and not gpu.has_estimate(ngpu, by)]
+def without_constants(axes: Mapping[str, Sequence[Any]]) -> str:
+    """The name of a GPU that has no estimate of some case, if any; of what --set changes by the ends of its values."""
+    keys = [name for name in axes if name.startswith("GPU.")]
+    counts = dict.fromkeys((*axes["ngpu"][:99], axes["ngpu"][-1]))
+    for end, subject in itertools.product((0, -1), axes["gpu"]):
+        changes = {key.partition(".")[2]: axes[key][end] for key in keys}
+        try:
+            gpu: GPU = subject.changed(changes) if changes else subject.base
+        except InputError:
+            continue  # its rows say why
+        for ngpu, link in itertools.product(counts, axes["link"]):
+            by = link or joining_link(gpu, ngpu)
+            if (ngpu == 1 or by in gpu.links) and not gpu.has_estimate(ngpu, by):
+                return gpu.name
+    return ""
 
 
 def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
@@ -2079,9 +2105,6 @@ def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     for name in axes:
         if "." in name and len(axes[name]) == 1:
             found[name] = f"{name} {first[name]:.12g}"
-    ends = [(n, link) for n in (counts[0], counts[-1]) for link in axes["link"]]
-    lacking = [name for n, link in ends for name in without_constants(gpus, n, link)]
-    found["basis"] = f"bounds: {lacking[0]} has no constants" if lacking else "estimates"
     return found
 
 
@@ -2111,7 +2134,9 @@ def read_sweep(flags: Mapping[str, Any]) -> Sweep:
     named = "gpu" in flags or "model" in flags
     axes = {name: flags.get(name) or [taken[named]] for name, taken in NOT_SAID.items()}
     axes.update({"gpu": gpus, "model": models, **set_figures(flags.get("set", []))})
-    return Sweep(axes, frozenset(flags), common_text(axes))
+    lacking = without_constants(axes)
+    basis = f"bounds: {lacking} lacks constants" if lacking else "estimates"
+    return Sweep(axes, frozenset(flags), {**common_text(axes), "basis": basis}, bool(lacking))
 
 
 def grid(axes: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
@@ -2125,9 +2150,7 @@ def grid(axes: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
 
 
 def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcome of every combination. Where several GPUs stand together and one has no constants, all are bounds:
-    like is compared with like.
-    """
+    """The outcome of every combination; like is compared with like."""
     keys = [name for name in sweep.axes if "." in name]
 
     @functools.lru_cache(maxsize=1024)
@@ -2141,12 +2164,6 @@ def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
         except InputError as error:
             return InputError(f"--set: {error}")
 
-    @functools.lru_cache(maxsize=1024)
-    def unlike(ngpu: int, link: str | None, figures: tuple[Any, ...]) -> bool:
-        """Whether one of several GPUs has no estimate."""
-        gpus = [made(number, "gpu", figures) for number in range(len(sweep.axes["gpu"]))]
-        return len(gpus) > 1 and bool(without_constants([g for g in gpus if isinstance(g, GPU)], ngpu, link))
-
     numbered = {name: range(len(sweep.axes[name])) for name in ("gpu", "model")}
     for values in grid(list({**sweep.axes, **numbered}.values())):
         asked = dict(zip(sweep.axes, values))
@@ -2158,7 +2175,7 @@ def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
             for each in (gpu, model):
                 if isinstance(each, InputError):
                     raise each
-            case = analyse(gpu, model, workload(gpu, model, asked), unlike(asked["ngpu"], asked["link"], figures))
+            case = analyse(gpu, model, workload(gpu, model, asked), sweep.bounds)
             yield case._replace(changed=changed) if keys else case
         except InputError as error:
             yield Refusal(*bases, workload(*bases, asked), str(error), changed)
@@ -2447,7 +2464,7 @@ def step_lines(case: Analysis) -> Iterator[str]:
         yield f"one step   {parts} = {prefixed(case.step_s, 's')}; {share}"
         speed, half = case.step_tokens_per_s, half_length(case)
         told = [f"{rounded(speed)} tokens/s"] if speed else []
-        told += [f"half of it is attention from {half} keys on"] if half else []
+        told += [f"half of it is attention from {half} keys on"] if half and half > 1 else []
         yield from [f"           {'; '.join(told)}"] if told else []
     if case.basis == "estimate":
         yield f"bound      attention {prefixed(case.bound_s, 's')}: no implementation is faster"
@@ -2530,17 +2547,16 @@ def case_table(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     axes = sweep.varying or ["seq"]
     widths = {name: axis_width(name, sweep.axes[name]) for name in axes}
     single = max(sweep.axes["ngpu"]) == 1
-    terms = [name for name in (*TERMS, "total") if name != "sync" or not single]
+    idle = {"sync": single, "overhead": sweep.bounds}
+    terms = [name for name in (*TERMS, "total") if not idle.get(name)]
     known = all(model.base.params for model in sweep.axes["model"])
     misfits = False
     for number, outcome in enumerate(outcomes):
         if number == 0:
-            if isinstance(outcome, Analysis) and outcome.basis == "bound":
-                terms.remove("overhead")
             yield "\n".join(wrapped(", ".join(sweep.common.values()), 80)) + "\n\n"
             heads = " ".join(f"{dashed(name):>{width}}" for name, width in widths.items())
             yield f"{heads}{term_heads(terms)}{'step' if known else 'tokens/s':>9} limit\n"
-        cells = (f"{axis_value(outcome, name):>{width}}" for name, width in widths.items())
+        cells = (f"{axis_value(outcome, name)!s:>{width}}" for name, width in widths.items())
         row = " ".join(cells)
         if isinstance(outcome, Refusal):
             lines = wrapped(outcome.reason, max(78 - len(row), 30))
@@ -2740,7 +2756,10 @@ def plot(
 
 def point_title(case: Analysis) -> str:
     """The whole case and its figures."""
-    names = [*"gpu model ngpu seq batch phase dtype kv_dtype fused split link".split(), *case.changed]
+    names = [
+        *"gpu model ngpu seq batch query phase dtype kv_dtype weight_dtype fused split link".split(),
+        *case.changed,
+    ]
     told = [f"{dashed(name)} {axis_value(case, name)}" for name in names]
     terms = [f"{name} {prefixed(s, 's')}" for name, s in case.terms.parts.items() if s]
     total = f"{case.basis} {prefixed(case.terms.total_s, 's')}"
@@ -3247,9 +3266,10 @@ def parser() -> Parser:
 def split_flags(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line as text by flag; InputError for an argument that is none."""
     words = sys.argv[1:] if argv is None else argv
-    for word in words:
+    for flag, word in zip(("", *words), words):
         if word == "--" or word.endswith("=--"):  # argparse before 3.13 makes an empty list of it
-            raise InputError(f"unknown argument {quoted(word)}; see --help")
+            after = f" after {quoted(flag)}" if flag and word == "--" else ""
+            raise InputError(f"unknown argument {quoted(word)}{after}; see --help")
     found, unknown = parser().parse_known_args(words)
     if unknown and not found.help:
         name = unknown[0].split("=")[0]

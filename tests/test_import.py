@@ -53,6 +53,8 @@ Expected = tuple[Any, ...]  # one Layers, or a tuple of them
 RULES: list[tuple[str, Config, Expected]] = [
     ("llama", BASE, ALL4),
     ("null says as many K/V heads as heads", {**BASE, "num_key_value_heads": None}, full(4, "8 x 64")),
+    ("null is no width", {**BASE, "model_type": "ernie4_5", "head_dim": None}, ALL4),
+    ("silence is", {**BASE, "model_type": "ernie4_5"}, full(4, "8/2 x 128")),
     ("so does silence, in this class", without("num_key_value_heads"), full(4, "8 x 64")),
     ("in others a number", without("num_key_value_heads", model_type="internlm3"), full(4, "8/2 x 128")),
     ("more entries than layers", {**BASE, "layer_types": ["attention"] * 5}, ALL4),
@@ -186,6 +188,7 @@ RULES: list[tuple[str, Config, Expected]] = [
         (full(3, "8/2 x 64"), windowed(1, "8/2 x 64", 9)),
     ),
     ("never", {**BASE, "sliding_window": 9}, ALL4),
+    ("never, whatever a file lists", {**BASE, "sliding_window": 9, "layer_types": SLIDING}, ALL4),
     ("Grok's -1", {**BASE, "model_type": "git", "sliding_window_size": -1}, ALL4),
     ("Qwen2.5-1M", {**BASE, "model_type": "qwen2", "dual_chunk_attention_config": {"chunk_size": 9}}, ALL4),
     (
@@ -439,6 +442,8 @@ REFUSED: list[tuple[str, Any, str]] = [
             ("beam", "", {"sliding_window": 9}, "no layer_types"),
             ("beam", "", {}, "no layer_types"),
             ("qwen2", "", {"sliding_window": 9, "use_sliding_window": True}, "no layer_types"),
+            ("qwen2", "", {"use_sliding_window": True}, "no sliding_window, but"),
+            ("inkling_text", "", {"swa_num_key_value_heads": 2, "swa_head_dim": 64}, "no swa_num_attention_heads, and"),
             ("jamba", "", {}, "no layer_types"),
             ("jamba", "", {"attn_layer_period": 4}, "attn_layer_offset"),
             ("new", "num_hidden_layers", {}, "no num_hidden_layers or n_layer"),
@@ -459,6 +464,10 @@ REFUSED: list[tuple[str, Any, str]] = [
             ("attn_layer_period", 4),
             ("per_layer_config", {"0": {}}),
             ("attention_type", "funny"),
+            ("tpa_rank", 9),
+            ("kv_latent_dim", 9),
+            ("token_mixer", "hyena"),
+            ("nsa_config", {"block": 9}),
         )
     ),
     # Schedules and geometries that make no sense.

@@ -96,7 +96,7 @@ class Flags(ScriptTest):
                 "--model meta-llama/Llama-3.1-8B",
                 "No such file or directory; its config.json is at huggingface.co/meta-llama/Llama-3",
             ),
-            ("--seq --", 'unknown argument "--"'),
+            ("--seq --", 'unknown argument "--" after "--seq"'),
             ("--dtype=--", 'unknown argument "--dtype=--"'),
             ("--json", "(say --format json)"),
             ("--nvlink", "(say --link nvlink)"),

@@ -39,6 +39,14 @@ kv_bytes_per_token_beyond_windows cache_bytes gpu_cache_bytes gpu_weight_bytes f
 """.split()
 
 
+# Constants of kernels, for a GPU that has none: those of its links are still unknown.
+KERNEL_KEYS = "multiprocessors launch_us wave_us tile_us exponentials"
+KERNEL_PARTS = "compute_efficiency bandwidth_efficiency latent_bandwidth_efficiency"
+MI300X_KERNELS = " ".join(
+    [f"--set GPU.{key}=9" for key in KERNEL_KEYS.split()] + [f"--set GPU.{key}=0.9" for key in KERNEL_PARTS.split()]
+)
+
+
 class Values(ScriptTest):
     def test_lists_and_ranges(self) -> None:
         for text, expected in (
@@ -206,15 +214,29 @@ class Views(ScriptTest):
             ("--gpu h100-pcie --ngpu 2,4", "link nvlink/pcie", "ngpu"),
             ("--gpu h100-sxm --model llama-3.1-8b --ngpu 6,8", "split seq/head, link", "ngpu"),
             ("--ngpu 2 --seq 8,9", "split seq, link pcie", "fp8"),
-            ("--gpu h100-sxm,mi300x", "bounds: MI300X has no constants", "estimates"),
+            ("--gpu h100-sxm,mi300x", "bounds: MI300X lacks constants", "estimates"),
             ("--gpu h100-sxm,l40s --gen 0", "prefill, ", "bounds"),
             ("--gpu h100-sxm --set GPU.memory=80 --seq 1,2", "GPU.memory 80, estimates", "bounds"),
+            (f"--gpu mi300x --seq 1,2 {MI300X_KERNELS}", "estimates", "bounds"),
+            (f"--gpu mi300x --ngpu 1,4 {MI300X_KERNELS}", "bounds: MI300X lacks constants", "estimates"),
+            ("--gpu t4,h100-sxm --ngpu 2 --set GPU.nvlink_gpus=4", "estimates", "bounds"),
         ):
             out = run(*flags.split(), "--format", "table").out.replace("\n", " ")
             heading = out.split("  ")[0]
             with self.subTest(flags):
                 self.assertIn(expected, heading)
                 self.assertNotIn(absent, heading)
+
+    def test_bounds_have_no_overhead_and_stand_by_no_estimate(self) -> None:
+        for flags in (f"--gpu mi300x --ngpu 1,4 {MI300X_KERNELS}", "--gpu mi300x --set Model.n_kv_head=7,8"):
+            rows = list(csv.DictReader(io.StringIO(run(*flags.split(), "--format", "csv").out)))
+            with self.subTest(flags):
+                self.assertEqual({row["basis"] for row in rows} - {""}, {"bound"})
+                self.assertNotIn("overhead", run(*flags.split()).out)
+
+    def test_what_is_fused_is_true_or_false(self) -> None:
+        out = run(*"--gpu h100-sxm --fused yes,no".split()).out
+        self.assertEqual(re.findall("^ *(True|False) ", out, re.MULTILINE), ["True", "False"])
 
     def test_a_link_that_one_does_not_have_keeps_no_other_from_its_estimate(self) -> None:
         flags = "--gpu h100-sxm,l40s --link pcie,nvlink --ngpu 8 --format"
