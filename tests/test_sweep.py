@@ -8,7 +8,6 @@ import io
 import itertools
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -267,6 +266,12 @@ class Views(ScriptTest):
         self.assertEqual({row["basis"] for row in rows}, {"bound"})
         self.assertEqual({row["total_s"] == row["bound_s"] for row in rows}, {True})
         self.assertIn("bounds", run(*flags.split(), "svg").out)
+        for seq in range(1000, 1100):  # three kinds of layers: sums of one order
+            kinds = [ab.Layers("full", n, 8, k, 64, 64) for n, k in ((3, 8), (5, 4), (7, 1))]
+            net = ab.Model("m", 15, tuple(kinds), None, None, {}, "")
+            work = ab.Workload(1, seq, 3, 1, "decode", "bf16", "bf16", "bf16", True, "head", "pcie")
+            case = ab.analyse(ab.find_gpu("mi300x"), net, work)
+            self.assertEqual(case.terms.total_s, case.bound_s)
         alone = run(*"--gpu h100-sxm,b200 --format csv".split()).out
         self.assertEqual(alone.count(",estimate,"), 2)
         listed = self.answer("--list-gpus").splitlines()
@@ -388,7 +393,10 @@ class Picture(ScriptTest):
         one, tenfold = self.scale(root, "y", 0)
         rate = case["gpu_flops"] / case["total_s"]
         self.assertAlmostEqual(y, one + tenfold * math_log10(rate), delta=0.6)
-        for part in ("gpu A100", "seq 1024", "split seq", "memory limits", "bound 5.07 ms"):
+        case_parts = (
+            "gpu A100, model config, ngpu 1, seq 1024, batch 1, query 1, phase decode, dtype fp32, kv-dtype fp32"
+        )
+        for part in (case_parts, "weight-dtype fp32, fused False, split seq", "memory limits", "bound 5.07 ms"):
             self.assertIn(part, title)
         texts = self.texts(root)
         self.assertIn("A100 fp32: 19.5 TFLOP/s, 1.94 TB/s, ridge 10.1", texts)
@@ -469,6 +477,47 @@ class Picture(ScriptTest):
         texts = self.texts(self.drawn("--gpu", "all", "--dtype", "fp16", "--batch", "1,2"))
         self.assertTrue([text for text in texts if re.fullmatch(r"and \d+ more", text)])
 
+    def test_a_panel_is_drawn_to_its_axes(self) -> None:
+        """Two panels, one below the other, each tick's line where its label is, legends in rows beside."""
+        root = self.drawn("--gpu", "h100-sxm", "--seq", "1K:13K:1K", "--batch", "1,4")
+        texts = [(float(t.get("x") or 0), float(t.get("y") or 0), t.get("text-anchor"), t.text or "")
+                 for t in root.iter(f"{SVG}text")]  # fmt: skip
+        lines: dict[str, list[list[tuple[float, float]]]] = {"axis": [], "grid": []}
+        for each in root.iter(f"{SVG}polyline"):
+            pairs = [p.split(",") for p in (each.get("points") or "").split()]
+            lines.setdefault(each.get("class") or "", []).append([(float(x), float(y)) for x, y in pairs])
+        (upper, lower), page = lines["axis"], float(root.get("height") or 0)
+        titles = [y for _, y, anchor, _ in texts if not anchor]
+        for (x, top), (left, bottom), (right, floor) in (upper, lower):
+            self.assertEqual((x, left, right, floor), (90, 90, 730, bottom))
+            self.assertIn(top - 10, titles)
+        self.assertEqual(upper[1][1] - upper[0][1], 400)
+        self.assertEqual(lower[1][1] - lower[0][1], 310)
+        self.assertTrue(30 < lower[0][1] - upper[1][1] < 90)
+        self.assertTrue(36 < page - lower[1][1] < 90)
+        for (x0, y0), (x1, y1) in lines["grid"]:
+            label = (x0, max(y0, y1) + 16, "middle") if x0 == x1 else (x0 - 6, round(y0 + 4, 1), "end")
+            self.assertEqual([text[:3] for text in texts].count(label), 1, label)
+        legend = sorted((y, text) for x, y, _, text in texts if x == 778)
+        self.assertEqual([text for _, text in legend if "more" in text], ["and 1 more"] * 2)
+        twelve = self.texts(self.drawn("--gpu", "h100-sxm", "--seq", "1K:12K:1K", "--batch", "1,4"))
+        self.assertFalse([text for text in twelve if "more" in text])
+
+    def test_markers_are_small_and_stand_in_the_legend_beside_their_names(self) -> None:
+        root = self.drawn("--gpu", "h100-sxm,b200,l40s,a100-80gb-sxm,mi300x", "--dtype", "fp16")
+        named = {round(float(t.get("y") or 0) - 4, 1) for t in root.iter(f"{SVG}text") if t.get("x") == "778.0"}
+        beside = 0
+        for each in root.iter(f"{SVG}polygon"):
+            pairs = [p.split(",") for p in (each.get("points") or "").split()]
+            xs, ys = [float(x) for x, _ in pairs], [float(y) for _, y in pairs]
+            self.assertTrue(8 <= max(xs) - min(xs) <= 10.1 and 8 <= max(ys) - min(ys) <= 12.1)
+            middle = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
+            if middle[0] > 740:
+                beside += 1
+                self.assertAlmostEqual(middle[0], 761, delta=0.2)
+                self.assertLess(min(abs(middle[1] - y) for y in named), 0.6)
+        self.assertEqual(beside, 5)
+
     def test_ticks_are_round_and_several(self) -> None:
         for low, high in ((1, 1e6), (100, 130), (1e-9, 2e-9), (0.5, 40), (3, 1e17)):
             found = ab.ticks(low, high)
@@ -493,7 +542,8 @@ class Picture(ScriptTest):
         self.assertEqual(len(looks), 12)
         texts = self.texts(root)
         self.assertIn("H100-SXM llama-3.1-8b seq 1024", texts)
-        self.assertIn("do not fit (hollow)", " ".join(texts))
+        unfit = [e for e in self.markers(root) if e[3].endswith("memory") and e[1] < 500]
+        self.assertIn(f"{len(unfit)} of 48 do not fit (hollow)", " ".join(texts))
         refused = self.texts(self.drawn("--gpu", "h20,v100", "--dtype", "bf16"))
         self.assertIn("1 of 2 cannot be", " ".join(refused))
 
@@ -534,10 +584,10 @@ class Streams(ScriptTest):
         axes = [range(1, 10**9), range(1, 10**9)]
         self.assertEqual(list(itertools.islice(ab.grid(axes), 2)), [(1, 1), (1, 2)])
 
-    @unittest.skipUnless(hasattr(pty, "openpty"), "no terminals here")
+    @unittest.skipUnless(hasattr(os, "openpty"), "no terminals here")
     def test_progress_only_on_a_terminal(self) -> None:
         flags = ("--seq", "1:20000", "--fused", "--format", "csv")
-        ours, theirs = pty.openpty()
+        ours, theirs = os.openpty()
         with open(os.devnull, "w") as nowhere:
             process(*flags, stdout=nowhere, stderr=theirs)
         os.close(theirs)

@@ -405,6 +405,10 @@ class Set(ScriptTest):
         flags = ("--model", path, "--gpu", "h100-sxm", "--format", "json", "--set")
         found = json.loads(self.answer(*flags, "Model.params_b=8"))
         self.assertEqual(found["gpu_weight_bytes"], 16e9)
+        all_used = json.loads(self.answer(*flags, "Model.params_b=8", "--set", "Model.active_params_b=8"))
+        self.assertEqual(found["rest_s"], all_used["rest_s"])  # a dense model stays dense
+        found = json.loads(self.answer(*flags, "Model.params_b=0.001"))
+        self.assertEqual(found["gpu_weight_bytes"], 2e6)
         found = json.loads(self.answer(*flags, "Model.hidden_size=64", "--ngpu", "2"))
         self.assertEqual(found["reduce_bytes"], 4 * 64 * 2)
         error = self.refusal(*flags, "Model.n_kv_head=2")
