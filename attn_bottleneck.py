@@ -868,30 +868,32 @@ TEXT_SCOPES = ("text_config", "llm_config", "llm_cfg", "language_config", "think
 CHECKED_TYPES = """
 afmoe%$:x128 apertus arcee aria_text axk1@ axk2@$ bailing_hybrid@* bamba*:8 beam%$:8x128 biogpt bitnet$:5
 blip_text_model$ bloom=& chameleon:32 codegen& cohere= cohere2% cohere2_moe%:x128 cohere_compass_text%
-cosmos3_edge_text:8x128 cpmant:x128 csm$:8 ctrl cwm%:8x128 dbrx:0 deepseek_ocr2_text deepseek_v2@ deepseek_v3@ deepseek_v32@
-diffllama dots1%:32 emu3_text_model:8 ernie4_5:2x128 ernie4_5_moe:4 ernie4_5_vl_moe_text:4 evolla$:8 exaone4%:32
-exaone_moe%:32 falcon=& falcon_h1$:8 flex_olmo flint%:4x128 gemma=:16x256 gemma2%=:4x256 gemma3_text%=:4x256
+cosmos3_edge_text:8x128 cpmant:x128 csm$:8 ctrl cwm%:8x128 dbrx:0 deepseek_ocr2_text deepseek_v2@ deepseek_v3@
+deepseek_v32@ diffllama dots1%:32 emu3_text_model:8 ernie4_5:2x128 ernie4_5_moe:4 ernie4_5_vl_moe_text:4 evolla$:8
+exaone4%:32 exaone_moe%:32 falcon=& falcon_h1$:8 flex_olmo flint%:4x128 gemma=:16x256 gemma2%=:4x256 gemma3_text%=:4x256
 gemma4_text%:4x256 gemma4_unified_text%:4x256 git glm:2x128 glm4:2x128 glm4_moe:8 glm4_moe_lite@ glm4v_moe_text:8
 glm4v_text:2 glm_image_text$:2 glm_moe_dsa@ glm_ocr_text:8 gpt2=& gpt_bigcode=& gpt_neo*=& gpt_neox gpt_neox_japanese
 gpt_oss%:8x64 gptj& granite granite4_vision_text granite_docling_text:4 granite_swa%:4 granitemoe granitemoe_swa%
 granitemoehybrid* granitemoeshared helium:20x128 hrm_text$:x128!num_layers_per_stack hunyuan_v1_dense hunyuan_v1_moe
-hunyuan_vl_text hy_v3:8x128 hy_v4@$ hyperclovax idefics$ inkling2_text%$:8x128!swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
-inkling_text%:8x128!swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
-internlm3:2x128 iquestcoder:8x128 jais2 jamba*:8 jetmoe$:16x128
-kimi_linear@* kolibri1%:4x128 kosmos_2_5_text_model kosmos_2_text_model laguna%:8x128 lfm2*:8 lfm2_moe*:8 lfm3*:4x128
-llama llama4_text%:8x128 mellum%:4x128 minicpm3@ minimax*~:8 minimax_m2:8x128 minimax_m3_vl_text:4x128 ministral~:8
-ministral3~:8x128 mistral~:8 mistral4@ mixtral~:8 mllama_text_model*:8 modernbert-decoder%$ molmo2_text:8x128 moshi%$
-mpt=& muse_glimmer_text%$:2x128 muse_spark_text%$:16x64 nanochat nemotron:0 nemotron_h*:8x128 olmo olmo2 olmo3%
-olmo_hybrid* olmoe~ openai-gpt opt= paddleocr_vl_text:2x128 persimmon phi phi3~ phi4_multimodal~:8 phimoe~:8 qwen2^:32
-qwen2_5_omni_text^:4 qwen2_5_vl_text^:8 qwen2_moe%:16 qwen2_vl_text^:8 qwen3^:32x128 qwen3_5_moe_text*:2x256
-qwen3_5_text*:4x256 qwen3_moe%:4 qwen3_next*:2x256 qwen3_omni_moe_text:4 qwen3_vl_moe_text:16 qwen3_vl_text:32x128
-recurrent_gemma*~!attention_window_size seed_oss:8x128 smollm3%:4 solar_open:8x128 stablelm:32 starcoder2~=:2
-step3_text$ step3p5%:8x128 vaultgemma%:4x256 voxtral_realtime_text~$:8!sliding_window xglm youtu@ zamba*:16x0
-zamba2*:0x0!attention_head_dim zaya*$:2x128 RefinedWeb=& RefinedWebModel=& Yi aquila baichuan btlm$ bunny-phi$ chatglm$
-codeshell$ cogvlm$ deci$:0 deepseek hf_olmo$ internlm internlm2 jais$ kimi_k2@ llava_llama minicpm$
-mixformer-sequential$ molmo$ moss$ nemotron-nas*$:0 phi-msft$ plamo$ qwen$ stablelm_epoch telechat$ xverse yuan$ -?$:0
+hunyuan_vl_text hy_v3:8x128 hy_v4@$ hyperclovax idefics$
+inkling2_text%$:8x128!swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
+inkling_text%:8x128!swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim internlm3:2x128 iquestcoder:8x128 jais2
+jamba*:8 jetmoe$:16x128 kimi_linear@* kolibri1%:4x128 kosmos_2_5_text_model kosmos_2_text_model laguna%:8x128 lfm2*:8
+lfm2_moe*:8 lfm3*:4x128 llama llama4_text%:8x128 mellum%:4x128 minicpm3@ minimax*~:8 minimax_m2:8x128
+minimax_m3_vl_text:4x128 ministral~:8 ministral3~:8x128 mistral~:8 mistral4@ mixtral~:8 mllama_text_model*:8
+modernbert-decoder%$ molmo2_text:8x128 moshi%$ mpt=& muse_glimmer_text%$:2x128 muse_spark_text%$:16x64 nanochat
+nemotron:0 nemotron_h*:8x128 olmo olmo2 olmo3% olmo_hybrid* olmoe~ openai-gpt opt= paddleocr_vl_text:2x128 persimmon phi
+phi3~ phi4_multimodal~:8 phimoe~:8 qwen2^:32 qwen2_5_omni_text^:4 qwen2_5_vl_text^:8 qwen2_moe%:16 qwen2_vl_text^:8
+qwen3^:32x128 qwen3_5_moe_text*:2x256 qwen3_5_text*:4x256 qwen3_moe%:4 qwen3_next*:2x256 qwen3_omni_moe_text:4
+qwen3_vl_moe_text:16 qwen3_vl_text:32x128 recurrent_gemma*~!attention_window_size seed_oss:8x128 smollm3%:4
+solar_open:8x128 stablelm:32 starcoder2~=:2 step3_text$ step3p5%:8x128 vaultgemma%:4x256
+voxtral_realtime_text~$:8!sliding_window xglm youtu@ zamba*:16x0 zamba2*:0x0!attention_head_dim zaya*$:2x128
+RefinedWeb=& RefinedWebModel=& Yi aquila baichuan btlm$ bunny-phi$ chatglm$ codeshell$ cogvlm$ deci$:0 deepseek hf_olmo$
+internlm internlm2 jais$ kimi_k2@ llava_llama minicpm$ mixformer-sequential$ molmo$ moss$ nemotron-nas*$:0 phi-msft$
+plamo$ qwen$ stablelm_epoch telechat$ xverse yuan$ -?$:0
 """
 NOTES = r"(?P<name>[\w-]+)(?P<marks>[@*~%^?=&$]*)(:(?P<n_kv_head>\d*)(x(?P<dim_head>\d+))?)?(!(?P<keys>[\w,]+))?"
+HAS_WINDOWS = frozenset("*%~^?")  # marks; a class without one ignores windows
 CHECKED = {known["name"]: known for known in re.finditer(NOTES, CHECKED_TYPES)}
 # What else their classes take; in a pattern of n layers the n-th is full, the others windowed.
 CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -924,8 +926,8 @@ NOT_MODELLED = {
 # Keys that, set in a type that was not checked, may change its attention, and parts that do not.
 TELLING = re.compile(
     "window|sliding|swa_|local|global|chunk|shar(e|ed|ing)_(head|kv|layer|att)|_shar(ed|ing)|recur|loop|_kv_|per_layer"
-    "|expand_|compress_|index_|sparse_(att|conf)|mamba|ssm|linear|conv|lru|rwkv|_interval|layer_(group|pattern|period)|state_|mixer|latent|reuse|nsa_|tpa_"
-    "|att(entio)?n_(type|mode|method|head|proj|con|layer)"
+    "|expand_|compress_|index_|sparse_(att|conf)|mamba|ssm|linear|conv|lru|rwkv|_interval|layer_(group|pattern|period)"
+    "|att(entio)?n_(type|mode|method|head|proj|con|layer)|state_|mixer|latent|reuse|nsa_|tpa_"
 )
 HARMLESS = re.compile("rope|expert|moe|mlp|vision|image|audio|bias|norm|^max_window_layers$|^use_")
 
@@ -994,10 +996,7 @@ def count_at(config: Config, quantity: str, default: int | None = None) -> int:
     for key in names:
         unused = config.get(key) in (0, -1) and quantity not in ("n_layer", "n_head", "n_kv_head")
         if config.get(key) is not None and not unused:
-            try:
-                return int(checked(config[key], COUNT))
-            except InputError as error:
-                raise InputError(f"{key} {error}") from None
+            return int(with_flag(key, checked, config[key], COUNT))
     if default is None:
         raise InputError(f"no {' or '.join(names[:2])}, and no default for it is known")
     return default
@@ -1057,11 +1056,6 @@ def scheduled(config: Config, known: re.Match[str], n: int) -> list[str]:
     return []
 
 
-def ignores_windows(known: re.Match[str]) -> bool:
-    """Whether a class does, whatever a file says."""
-    return {*known["marks"]}.isdisjoint("*%~^?")
-
-
 def layer_kinds(config: Config, known: re.Match[str]) -> list[str]:
     """The kind of each layer: "full", "windowed" or "none"."""
     listed = config.get("layer_types") or config.get("layers_block_type")
@@ -1077,9 +1071,9 @@ def layer_kinds(config: Config, known: re.Match[str]) -> list[str]:
     kinds[-1] = "full" if known["name"].startswith("gemma4") else kinds[-1]  # whatever the file says
     if (unsaid and "windowed" in kinds) or (silent and config.get("use_sliding_window")):
         raise InputError("no sliding_window, but windowed layers")
-    if ignores_windows(known):
-        kinds = ["full" if kind == "windowed" else kind for kind in kinds]
-    return ["windowed" if window and "~" in marks and kind == "full" else kind for kind in kinds]
+    always, never = window and "~" in marks, HAS_WINDOWS.isdisjoint(marks)  # whatever a file lists
+    read = {"full": "windowed"} if always else {"windowed": "full"} if never else {}
+    return [read.get(kind, kind) for kind in kinds]
 
 
 def of_layer(config: Config, kind: str, i: int) -> Config:
@@ -1131,8 +1125,7 @@ def layer_shape(config: Config, kind: str, known: re.Match[str]) -> Layers:
             config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
         rank, rope, nope, dim_v = (count_at(config, key) for key in LATENT_KEYS)
         return Layers(kind, 1, n_head, n_head, nope + rope, dim_v, window, rank, rope)
-    of_class = int(known["dim_head"] or 0) if "head_dim" not in config else 0  # null: of equal parts
-    dim_head = count_at(config, "dim_head", of_class)
+    dim_head = count_at(config, "dim_head", 0 if "head_dim" in config else int(known["dim_head"] or 0))
     if not dim_head:
         width = count_at(config, "attention_projection_size", 0) or count_at(config, "hidden")  # the first: Yuan 2
         if width % n_head or known["dim_head"] == "0":
@@ -1178,7 +1171,7 @@ def parameters(config: Config, known: re.Match[str], layers: Sequence[Layers]) -
     rest = embeddings * count_at(config, "vocab_size") * hidden + attention + sparse * expert * hidden
     rest += matrices * ((n - sparse) * width + sparse * shared)
     routed = sparse * matrices * expert_width  # with one expert a layer
-    return {"params_b": rest + expert * routed, "active_params_b": rest + active * routed}
+    return {"params_b": rest + expert * routed, **({"active_params_b": rest + active * routed} if sparse else {})}
 
 
 def published_model(document: object, name: str, source: str) -> Model:
@@ -1194,7 +1187,7 @@ def published_model(document: object, name: str, source: str) -> Model:
     layers = sorted((one._replace(n_layer=n) for one, n in shapes.items()), key=lambda x: x.kind)
     sparse, window = ("index_topk", "sparse_config", "index_topk_blocks"), window_keys(config)
     notes = [f"{key}, sparse attention, is counted as dense" for key in sparse if config.get(key)]
-    if window and ignores_windows(known):
+    if window and HAS_WINDOWS.isdisjoint(known["marks"]):
         notes.append(f"sliding_window {window}: its class ignores it, some engines do not")
     if known["name"] == "-":
         read = (f"{x.n_layer} {x.kind}, {x.n_head} heads, {x.n_kv_head} K/V" for x in layers)
@@ -1224,10 +1217,7 @@ def with_figures(model: Model, changes: Mapping[str, Any]) -> Model:
     own = changes.keys() - "params_b active_params_b n_expert n_expert_active hidden_size".split()
     if own:
         raise InputError(f"Model.{min(own)} is the file's own: --set takes what is of the whole")
-    figures = {**model.figures}
-    if "params_b" in changes and figures.get("active_params_b") == figures.get("params_b"):
-        figures.pop("active_params_b", None)  # dense, and stays so
-    figures.update((key, value * CONFIG_KEYS["Model"][key].scale) for key, value in changes.items())
+    figures = {**model.figures, **{key: value * CONFIG_KEYS["Model"][key].scale for key, value in changes.items()}}
     return model._replace(params=read_parameters(figures), hidden_size=figures.get("hidden_size"), figures=figures)
 
 
@@ -2756,10 +2746,7 @@ def plot(
 
 def point_title(case: Analysis) -> str:
     """The whole case and its figures."""
-    names = [
-        *"gpu model ngpu seq batch query phase dtype kv_dtype weight_dtype fused split link".split(),
-        *case.changed,
-    ]
+    names = ["gpu", "model", *Workload._fields, *case.changed]
     told = [f"{dashed(name)} {axis_value(case, name)}" for name in names]
     terms = [f"{name} {prefixed(s, 's')}" for name, s in case.terms.parts.items() if s]
     total = f"{case.basis} {prefixed(case.terms.total_s, 's')}"
