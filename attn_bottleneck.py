@@ -1134,7 +1134,8 @@ def layer_shape(config: Config, kind: str, known: re.Match[str]) -> Layers:
     n_kv_head = key_value_heads(config, n_head, known["n_kv_head"] or "")
     if n_head % n_kv_head:
         raise InputError(f"num_key_value_heads {n_kv_head} does not divide {n_head} heads")
-    return Layers(kind, 1, n_head, n_kv_head, dim_head, count_at(config, "v_head_dim", dim_head), window)
+    dim_v = count_at(config, "v_head_dim", dim_head) if known["name"] == "-" else dim_head
+    return Layers(kind, 1, n_head, n_kv_head, dim_head, dim_v, window)
 
 
 def sparse_layers(config: Config, n: int) -> int:

@@ -53,6 +53,7 @@ Expected = tuple[Any, ...]  # one Layers, or a tuple of them
 RULES: list[tuple[str, Config, Expected]] = [
     ("llama", BASE, ALL4),
     ("null says as many K/V heads as heads", {**BASE, "num_key_value_heads": None}, full(4, "8 x 64")),
+    ("no width of values in this class", {**BASE, "v_head_dim": 32}, ALL4),
     ("null is no width", {**BASE, "model_type": "ernie4_5", "head_dim": None}, ALL4),
     ("silence is", {**BASE, "model_type": "ernie4_5"}, full(4, "8/2 x 128")),
     ("so does silence, in this class", without("num_key_value_heads"), full(4, "8 x 64")),

@@ -498,6 +498,13 @@ class Picture(ScriptTest):
         for (x0, y0), (x1, y1) in lines["grid"]:
             label = (x0, max(y0, y1) + 16, "middle") if x0 == x1 else (x0 - 6, round(y0 + 4, 1), "end")
             self.assertEqual([text[:3] for text in texts].count(label), 1, label)
+        heading = [y for x, y, *_ in texts if x == 20]
+        self.assertTrue(24 <= upper[0][1] - 10 - heading[-1] <= 36, heading)
+        looks = set()
+        for each in root.iter(f"{SVG}polygon"):
+            xs = [float(pair.split(",")[0]) for pair in each.get("points", "").split()]
+            looks.add((each.get("stroke"), len(xs), xs[0] - xs[-1] > 2))  # squares begin aside, diamonds on top
+        self.assertEqual(len(looks), 13)
         legend = sorted((y, text) for x, y, _, text in texts if x == 778)
         self.assertEqual([text for _, text in legend if "more" in text], ["and 1 more"] * 2)
         twelve = self.texts(self.drawn("--gpu", "h100-sxm", "--seq", "1K:12K:1K", "--batch", "1,4"))

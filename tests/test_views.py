@@ -248,6 +248,10 @@ class Views(ScriptTest):
             with self.subTest(flags):
                 self.assertIn(expected, run(*named.split(), *flags.split()).out)
 
+    def test_fusing_is_named(self) -> None:
+        lines = self.answer(*"--gpu h100-sxm --model llama-3.1-8b --fused no".split()).splitlines()
+        self.assertTrue([line for line in lines if re.fullmatch(r"  --fused .* one fused kernel", line)])
+
     def test_nothing_helps(self) -> None:
         # The most that FP8 arithmetic and an FP4 cache do, on a GPU that joins no other.
         gpu = {**NO_OVERHEAD, "launch_us": 1e9, "exponentials": 1e9}
