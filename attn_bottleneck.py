@@ -2574,6 +2574,13 @@ def axis_width(name: str, values: Sequence[Any]) -> int:
     return max(map(len, [dashed(name), *texts]))
 
 
+def cells_of(outcome: Outcome) -> list[Any]:
+    """A value for each column; none for what a refusal does not answer."""
+    answered = COLUMNS if isinstance(outcome, Analysis) else CASE_COLUMNS
+    cells = [column(outcome) for column in answered.values()]
+    return cells + [None] * (len(COLUMNS) - len(cells))
+
+
 def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """RFC 4180 but for lines that end in a newline alone: a header, then a line a case."""
     import csv  # only this view needs it
@@ -2584,22 +2591,21 @@ def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow([*COLUMNS, *keys])
     for outcome in outcomes:
-        columns = COLUMNS if isinstance(outcome, Analysis) else CASE_COLUMNS
-        cells = [column(outcome) for column in columns.values()]
-        cells += [None] * (len(COLUMNS) - len(cells))
-        cells += [outcome.changed[key] for key in keys]
+        cells = cells_of(outcome) + [outcome.changed[key] for key in keys]
         writer.writerow([truth[cell] if type(cell) is bool else cell for cell in cells])
         yield lines.getvalue()
         lines.seek(0)
         lines.truncate()
 
 
+CHANGE_NAMES = "flags what attention_gain step_gain fits".split()
+
+
 def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """One case: an object for people too; several: one object a line. First the columns, then what these do not have."""
     indent = 2 if sweep.total == 1 else None
     for outcome in outcomes:
-        columns = COLUMNS if isinstance(outcome, Analysis) else CASE_COLUMNS
-        record = {"schema": 2, **{name: column(outcome) for name, column in columns.items()}}
+        record: dict[str, Any] = {"schema": 2, **dict(zip(COLUMNS, cells_of(outcome)))}
         if isinstance(outcome, Analysis):
             gpu, model = outcome.gpu, outcome.model
             record["half_seq"] = half_length(outcome)
@@ -2615,9 +2621,6 @@ def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         if outcome.changed:
             record["set"] = dict(outcome.changed)
         yield json.dumps(record, indent=indent, allow_nan=False) + "\n"
-
-
-CHANGE_NAMES = "flags what attention_gain step_gain fits".split()
 
 
 def layer_record(layer: Layer) -> dict[str, Any]:
