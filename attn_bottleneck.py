@@ -913,13 +913,13 @@ CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
 NOT_MODELLED = {
     "an encoder": "use_bidirectional_attention eurobert llama_bidirec",
     "an encoder-decoder": "is_encoder_decoder t5",
-    "a diffusion model": "llada dream diffusion",
+    "a diffusion model": "llada dream diffusion sdar",
     "compressed KV entries": "compress_ratios compress_rates deepseek_v4",
     "layers that share a KV cache": "num_kv_shared_layers use_cla kv_source_layers layer_sharing gemma3n",
     "layers that run several times": "total_ut_steps mean_recurrence layer_sharing_repeats",
-    "block-sparse attention": "blocksparse_block_size",
+    "block-sparse attention": "blocksparse_block_size nsa",
     "no attention with a growing KV cache": "mamba falcon_mamba rwkv retnet xlstm gla gsa hgrn abc linear_attn"
-    " lightning_attn delta_net gated_delta kda comba mesa_net",
+    " lightning_attn delta_net gated_delta kda comba mesa_net lightnet rodimus mom samba log_linear",
     "two attentions in each layer": "longcat",
     "windowed layers with K/V heads of their own": "mimo_v2",
 }

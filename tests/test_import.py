@@ -427,6 +427,16 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("Phi-3 small", {**BASE, "blocksparse_block_size": 64}, "blocksparse_block_size 64: block-sparse"),
     ("RWKV", {**BASE, "model_type": "rwkv6"}, 'model_type "rwkv6": no attention with a growing KV'),
     ("LongCat", {**BASE, "model_type": "longcat_flash"}, "two attentions in each layer"),
+    *(
+        (f"model type {kind}", {**BASE, "model_type": kind}, f'model_type "{kind}": {why}, not modelled')
+        for why, kinds in (
+            ("no attention with a growing KV cache", "gla hgrn2 linear_attn retnet lightnet rodimus mom samba kda"),
+            ("no attention with a growing KV cache", "delta_net gated_deltanet log_linear_mamba2 rwkv7 mesa_net"),
+            ("a diffusion model", "LLaDA Dream sdar"),
+            ("block-sparse attention", "nsa"),
+        )
+        for kind in kinds.split()
+    ),
     ("MiMo-V2", {**BASE, "model_type": "mimo_v2_flash"}, "windowed layers with K/V heads of their"),
     # Silence that no recorded default fills.
     *(
