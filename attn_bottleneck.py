@@ -524,6 +524,7 @@ CONSTANT_KEYS = {  # by the endings of their names
     "multiprocessors": COUNT,
     "exponentials": Key(scale=1e9),
     "tile_us": Key(scale=1e-6, zero=True),
+    "wave_us": Key(scale=1e-6, zero=True),
     "_us": Key(scale=1e-6),
     "efficiency": Key(high=1),
 }
@@ -2982,7 +2983,7 @@ STARTS = {
     "nvlink": dict(zip(LINK_CONSTANTS["nvlink"], (3e-6, 0.4e-6, 5e-6, 25e-6, 0.7))),
     "pcie": dict(zip(LINK_CONSTANTS["pcie"], (3e-6, 1.5e-6, 0.6))),
 }
-NOT_SEEN = {"exponentials": 1e12, "tile_s": 0.0}  # figures at which these cost nothing
+NOT_SEEN = {"exponentials": 1e12, "tile_s": 0.0, "wave_s": 0.0}  # figures at which these cost nothing
 
 
 def fit(rows: Sequence[Measured]) -> dict[str, float]:
