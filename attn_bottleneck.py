@@ -833,8 +833,7 @@ def figure(gpu: GPU, flag: str, name: str, known: Mapping[str, float]) -> float:
 
 # ------------------------------------------------------------- published config.json files
 
-# What they call each quantity, in order of precedence.
-ALIASES = {
+ALIASES = {  # what they call each quantity, in order of precedence
     "n_layer": "num_hidden_layers n_layer n_layers num_layers layers",
     "n_head": "num_attention_heads n_head n_heads num_heads attention_heads",
     "n_kv_head": "num_key_value_heads n_kv_heads n_head_kv num_kv_heads num_attention_groups num_query_groups"
@@ -856,8 +855,7 @@ ALIASES = {
     "sparse_step": "interleave_moe_layer_step decoder_sparse_step",
 }
 READ = {key for keys in ALIASES.values() for key in keys.split()}
-# The part of a key that makes it speak for layers of one kind alone.
-KIND_PARTS = {"windowed": re.compile("swa_|sliding_(?=att)"), "full": re.compile("global_")}
+KIND_PARTS = {"windowed": re.compile("swa_|sliding_(?=att)"), "full": re.compile("global_")}  # of keys for one kind
 TEXT_SCOPES = ("text_config", "llm_config", "llm_cfg", "language_config", "thinker_config")  # of text decoders
 
 # The model types whose reading was checked, against transformers 5.23 or their own code; "-" is all others.
@@ -894,7 +892,7 @@ internlm internlm2 jais$ kimi_k2@ llava_llama minicpm$ mixformer-sequential$ mol
 plamo$ qwen$ stablelm_epoch telechat$ xverse yuan$ -?$:0
 """
 NOTES = r"(?P<name>[\w-]+)(?P<marks>[@*~%^?=&$]*)(:(?P<n_kv_head>\d*)(x(?P<dim_head>\d+))?)?(!(?P<keys>[\w,]+))?"
-HAS_WINDOWS = frozenset("*%~^?")  # marks; a class without one ignores windows
+WINDOWED = frozenset("*%~^?")  # marks; a class without one ignores windows
 CHECKED = {known["name"]: known for known in re.finditer(NOTES, CHECKED_TYPES)}
 # What else their classes take; in a pattern of n layers the n-th is full, the others windowed.
 CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -1072,7 +1070,7 @@ def layer_kinds(config: Config, known: re.Match[str]) -> list[str]:
     kinds[-1] = "full" if known["name"].startswith("gemma4") else kinds[-1]  # whatever the file says
     if (unsaid and "windowed" in kinds) or (silent and config.get("use_sliding_window")):
         raise InputError("no sliding_window, but windowed layers")
-    always, never = window and "~" in marks, HAS_WINDOWS.isdisjoint(marks)  # whatever a file lists
+    always, never = window and "~" in marks, WINDOWED.isdisjoint(marks)  # whatever a file lists
     read = {"full": "windowed"} if always else {"windowed": "full"} if never else {}
     return [read.get(kind, kind) for kind in kinds]
 
@@ -1159,8 +1157,8 @@ def parameters(config: Config, known: re.Match[str], layers: Sequence[Layers]) -
         queries, values = each.n_head * each.dim_qk, each.n_head * each.dim_v
         low = count_at(config, "q_lora_rank", 0) if each.kv_lora_rank else 0
         one = (low * (hidden + queries) or hidden * queries) + hidden * (each.row_elements + values)
-        one += each.kv_lora_rank * (queries - each.n_head * each.qk_rope_head_dim + values)
-        attention += each.n_layer * one
+        latent = each.kv_lora_rank * (queries - each.n_head * each.qk_rope_head_dim + values)
+        attention += each.n_layer * (one + latent)
     n, expert, active = sum(x.n_layer for x in layers), count_at(config, "n_expert", 0), count_at(config, "n_active", 0)
     sparse = sparse_layers(config, n) if expert > 1 else 0
     width = count_at(config, "width", 4 * hidden if "&" in known["marks"] else 0)
@@ -1189,7 +1187,7 @@ def published_model(document: object, name: str, source: str) -> Model:
     layers = sorted((one._replace(n_layer=n) for one, n in shapes.items()), key=lambda x: x.kind)
     sparse, window = ("index_topk", "sparse_config", "index_topk_blocks"), window_keys(config)
     notes = [f"{key}, sparse attention, is counted as dense" for key in sparse if config.get(key)]
-    if window and HAS_WINDOWS.isdisjoint(known["marks"]):
+    if window and WINDOWED.isdisjoint(known["marks"]):
         notes.append(f"sliding_window {window}: its class ignores it, some engines do not")
     if known["name"] == "-":
         read = (f"{x.n_layer} {x.kind}, {x.n_head} heads, {x.n_kv_head} K/V" for x in layers)
