@@ -122,6 +122,14 @@ class InputError(Exception):
     """What the user gave cannot be used; the message says what, why and what is allowed."""
 
 
+def naming(where: str, read: Callable[..., Any], *arguments: Any) -> Any:
+    """What is read; an InputError says where too: the flag, key or file."""
+    try:
+        return read(*arguments)
+    except InputError as error:
+        raise InputError(f"{where} {error}") from None
+
+
 def quoted(value: object) -> str:
     """`value` as an error message quotes it: JSON's spelling, ASCII, on one line, not endless."""
     if isinstance(value, (dict, list)):
@@ -187,6 +195,11 @@ def checked(value: object, key: Key) -> Any:
     raise InputError(f"must be {key.allowed}, not {quoted(value)}")
 
 
+def in_base_units(value: float, key: Key) -> Any:
+    """As if it had been typed so: 2.3 us are 2.3e-6 s, not 2.2999999e-6."""
+    return value if key.scale == 1 else float(f"{value * key.scale:.15g}")
+
+
 # Counts may end in these, 1024-based as lengths in tokens are.
 COUNT_UNITS = {"K": 2**10, "M": 2**20}
 
@@ -210,10 +223,6 @@ def number_flag(text: str, key: Key) -> Any:
     if len(number) > 40:  # int() itself refuses thousands of digits, with words of its own
         raise InputError(f"must be {key.allowed}, not one of {len(text)} digits")
     return checked(int(number) * unit, key)
-
-
-def count_flag(text: str) -> int:
-    return int(number_flag(text, COUNT))
 
 
 BOOLEANS = {**dict.fromkeys(("true", "yes", "1", "on"), True), **dict.fromkeys(("false", "no", "0", "off"), False)}
@@ -520,6 +529,7 @@ LINK_KEYS = {
     "nvlink": "link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency".split(),
     "pcie": "pcie_latency_us pcie_hop_us pcie_efficiency".split(),
 }
+MEASURED_KEYS = [*KERNEL_KEYS, *LINK_KEYS["nvlink"], *LINK_KEYS["pcie"]]
 CONSTANT_KEYS = {  # by the endings of their names
     "multiprocessors": COUNT,
     "exponentials": Key(scale=1e9),
@@ -528,6 +538,15 @@ CONSTANT_KEYS = {  # by the endings of their names
     "_us": Key(scale=1e-6),
     "efficiency": Key(high=1),
 }
+
+
+SECTIONS = {"gpu": "GPU", "model": "Model"}  # of the config, by flag
+
+
+def section_changes(figures: Mapping[str, Any], flag: str) -> dict[str, Any]:
+    """What is of one section in figures by keys such as GPU.bandwidth."""
+    start = f"{SECTIONS[flag]}."
+    return {key[len(start) :]: value for key, value in figures.items() if key.startswith(start)}
 
 
 def base_name(key: str) -> str:
@@ -545,10 +564,7 @@ CONFIG_KEYS = {
         "nvlink": Key(scale=1e9),
         "nvlink_gpus": COUNT._replace(low=2),
         "last_level_cache": Key(scale=2**20),
-        **{
-            name: next(key for end, key in CONSTANT_KEYS.items() if name.endswith(end))
-            for name in (*KERNEL_KEYS, *LINK_KEYS["nvlink"], *LINK_KEYS["pcie"])
-        },
+        **{name: next(key for end, key in CONSTANT_KEYS.items() if name.endswith(end)) for name in MEASURED_KEYS},
     },
     "Model": {
         **dict.fromkeys(("n_layer", "n_head"), COUNT._replace(required=True)),
@@ -587,9 +603,7 @@ def read_section(found: object, section: str, complete: bool = True) -> dict[str
                 if key.required and complete:
                     raise InputError("is missing")
             elif name not in named:
-                value = checked(value, key)
-                # As if it had been typed in base units: 2.3 us are 2.3e-6 s, not 2.2999999e-6.
-                values[name] = value if key.scale == 1 else float(f"{value * key.scale:.15g}")
+                values[name] = in_base_units(checked(value, key), key)
             elif isinstance(value, str) and value and value.isascii() and value.isprintable():
                 values[name] = value
             else:
@@ -606,7 +620,6 @@ def read_gpu(section: object, source: str, complete: bool = True) -> GPU:
     if "nvlink_gpus" in values and "nvlink" not in values:
         raise InputError("GPU.nvlink_gpus has no meaning without nvlink")
     figures = {base_name(key): value for key, value in values.items()}
-    constants = [*KERNEL_CONSTANTS, *LINK_CONSTANTS["nvlink"], *LINK_CONSTANTS["pcie"]]
     return GPU(
         name=values["model"],
         peaks={name: values[name] for name in COMPUTING if name in values},
@@ -615,7 +628,7 @@ def read_gpu(section: object, source: str, complete: bool = True) -> GPU:
         links={name: values[name] for name in LINKS if name in values},
         nvlink_gpus=values.get("nvlink_gpus"),
         cache=values.get("last_level_cache"),
-        constants={name: figures[name] for name in constants if name in figures},
+        constants={base_name(key): values[key] for key in MEASURED_KEYS if key in values},
         figures=figures,
         source=source,
     )
@@ -760,28 +773,17 @@ def read_json(path: str, finite: bool = True) -> Any:
     return document
 
 
-def with_flag(flag: str, read: Callable[..., Any], *arguments: Any) -> Any:
-    """What is read; an InputError names the flag too."""
-    try:
-        return read(*arguments)
-    except InputError as error:
-        raise InputError(f"{flag} {error}") from None
-
-
 def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
     """The sections of a config file and its name; without one, those of the script's own."""
     folder = os.path.dirname(__file__)  # none where the script came through standard input
     beside = os.path.join(folder, "config.json")
     if path is not None:
-        config, source = with_flag("--config", read_json, path), source_name(path)
+        config, source = naming("--config", read_json, path), source_name(path)
     elif folder and os.path.lexists(beside):
         config, source = read_json(beside), "config.json"
     else:
         config, source = DEFAULT_CONFIG, "built-in config"
-    try:
-        return known_keys(config, CONFIG_KEYS, "it"), source
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from None
+    return naming(f"{source}:", known_keys, config, CONFIG_KEYS, "it"), source
 
 
 def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, Any]:
@@ -995,7 +997,7 @@ def count_at(config: Config, quantity: str, default: int | None = None) -> int:
     for key in names:
         unused = config.get(key) in (0, -1) and quantity not in ("n_layer", "n_head", "n_kv_head")
         if config.get(key) is not None and not unused:
-            return int(with_flag(key, checked, config[key], COUNT))
+            return int(naming(key, checked, config[key], COUNT))
     if default is None:
         raise InputError(f"no {' or '.join(names[:2])}, and no default for it is known")
     return default
@@ -1217,20 +1219,20 @@ def with_figures(model: Model, changes: Mapping[str, Any]) -> Model:
     own = changes.keys() - "params_b active_params_b n_expert n_expert_active hidden_size".split()
     if own:
         raise InputError(f"Model.{min(own)} is the file's own: --set takes what is of the whole")
-    figures = {**model.figures, **{key: value * CONFIG_KEYS["Model"][key].scale for key, value in changes.items()}}
+    figures = {**model.figures, **{key: in_base_units(changes[key], CONFIG_KEYS["Model"][key]) for key in changes}}
     return model._replace(params=read_parameters(figures), hidden_size=figures.get("hidden_size"), figures=figures)
 
 
 def import_model(path: str, changes: Mapping[str, Any] = {}) -> Model:
     """The model that a published config.json (a file, or the folder that holds it) describes."""
     file = os.path.join(path, "config.json") if os.path.isdir(path) else path
-    document = with_flag("--model", read_json, file, False)
+    document = naming("--model", read_json, file, False)
     folder, name = os.path.split(os.path.abspath(file))
     name = source_name(os.path.basename(folder) if name == "config.json" else name.removesuffix(".json"))
-    try:
-        return with_figures(published_model(document, name, source_name(file)), changes)
-    except InputError as error:
-        raise InputError(f"--model {source_name(file)}: {error}") from None
+    where = f"--model {source_name(file)}:"
+    model: Model = naming(where, published_model, document, name, source_name(file))
+    changed: Model = naming(where, with_figures, model, changes)
+    return changed
 
 
 # ------------------------------------------------------------------------------------------ by name
@@ -1253,10 +1255,9 @@ def find_gpu(name: str, changes: Mapping[str, Any] = {}) -> GPU:
     """A GPU of the catalogue, with other figures by the config's keys and in its units."""
     rows = catalogue(GPUS)
     section = dict(rows[match_name(name, rows, "gpu")])
-    architecture = section.pop("architecture", None)
-    if architecture:
-        constants = {**catalogue(ARCHITECTURES)[architecture], **PCIE_CONSTANTS}
-        section.update({key: constants[key] for key in constants if key != "architecture"})
+    if "architecture" in section:
+        section.update({**catalogue(ARCHITECTURES)[section["architecture"]], **PCIE_CONSTANTS})
+        del section["architecture"]
     return read_gpu({**section, **changes}, "catalogue", complete=False)
 
 
@@ -1291,11 +1292,9 @@ def subjects(flags: Mapping[str, Any]) -> tuple[list[Subject], list[Subject]]:
     def named(flag: str, table: str, find: Callable[..., Any], read: Callable[..., Any]) -> list[Subject]:
         def own(changes: Mapping[str, Any]) -> Any:
             sections, source = config()
-            section = sections.get(flag.capitalize() if flag == "model" else "GPU", {})
-            try:
-                return read({**section, **changes} if isinstance(section, dict) else section, source)
-            except InputError as error:
-                raise InputError(f"{source}: {error}") from None
+            section = sections.get(SECTIONS[flag], {})
+            changed = {**section, **changes} if isinstance(section, dict) else section
+            return naming(f"{source}:", read, changed, source)
 
         found = []
         for name in flags.get(flag, "config").split(","):
@@ -1691,7 +1690,7 @@ def kernel_estimate(kernel: Kernel, rates: Rates, constants: Constants) -> Terms
         + max(0.0, constants["wave_s"] * further - work_s)
         + constants["tile_s"] * kernel.full_tiles / count
     )
-    return Terms(compute_s, memory_s, 0.0, overhead_s, work_s + overhead_s)
+    return Terms(compute_s, memory_s, overhead_s=overhead_s, total_s=work_s + overhead_s)
 
 
 def exchange_bound(exchange: Exchange, link: float) -> float:
@@ -2024,6 +2023,11 @@ class Sweep(NamedTuple):
         return math.prod(map(len, self.axes.values()))
 
     @property
+    def keys(self) -> list[str]:
+        """Of the config, that --set gives."""
+        return [name for name in self.axes if "." in name]
+
+    @property
     def varying(self) -> list[str]:
         return [name for name, values in self.axes.items() if len(values) > 1]
 
@@ -2050,17 +2054,20 @@ def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
     )
 
 
+def few(values: Sequence[Any]) -> list[Any]:
+    """Both ends of an axis, and the first hundred of what is between."""
+    return list(dict.fromkeys((values[0], values[-1], *values[:99])))
+
+
 def without_constants(axes: Mapping[str, Sequence[Any]]) -> str:
     """The name of a GPU that has no estimate of some case, if any; of what --set changes by the ends of its values."""
-    keys = [name for name in axes if name.startswith("GPU.")]
-    counts = dict.fromkeys((*axes["ngpu"][:99], axes["ngpu"][-1]))
     for end, subject in itertools.product((0, -1), axes["gpu"]):
-        changes = {key.partition(".")[2]: axes[key][end] for key in keys}
+        changes = section_changes({name: values[end] for name, values in axes.items()}, "gpu")
         try:
             gpu: GPU = subject.changed(changes) if changes else subject.base
         except InputError:
             continue  # its rows say why
-        for ngpu, link in itertools.product(counts, axes["link"]):
+        for ngpu, link in itertools.product(few(axes["ngpu"]), axes["link"]):
             by = link or joining_link(gpu, ngpu)
             if (ngpu == 1 or by in gpu.links) and not gpu.has_estimate(ngpu, by):
                 return gpu.name
@@ -2070,9 +2077,9 @@ def without_constants(axes: Mapping[str, Sequence[Any]]) -> str:
 def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     """What the cases have in common, as a heading: of what was not said, all that is taken."""
     gpus, models = ([subject.base for subject in axes[name]] for name in ("gpu", "model"))
-    counts = [*axes["ngpu"][:99], axes["ngpu"][-1]]
+    counts = few(axes["ngpu"])
     first = {name: values[0] for name, values in axes.items()}
-    every = itertools.product(gpus, models, dict.fromkeys((counts[0], counts[-1], *counts)), axes["dtype"])
+    every = itertools.product(gpus, models, counts, axes["dtype"])
     works = [
         workload(gpu, model, {**first, "ngpu": ngpu, "dtype": dtype})
         for gpu, model, ngpu, dtype in itertools.islice(every, 5000)
@@ -2112,10 +2119,7 @@ def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
         if name in found:
             raise InputError(f"--set {name} is given twice")
         section, _, key = name.partition(".")
-        try:
-            found[name] = values_flag(values, CONFIG_KEYS[section][key])
-        except InputError as error:
-            raise InputError(f"--set {name} {error}") from None
+        found[name] = naming(f"--set {name}", values_flag, values, CONFIG_KEYS[section][key])
     return found
 
 
@@ -2141,14 +2145,12 @@ def grid(axes: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
 
 def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
     """The outcome of every combination; like is compared with like."""
-    keys = [name for name in sweep.axes if "." in name]
+    keys = sweep.keys
 
     @functools.lru_cache(maxsize=1024)
     def made(number: int, axis: str, figures: tuple[Any, ...]) -> Any:
         """A GPU or model with the figures that --set gives, or what is wrong with that."""
-        subject, section = sweep.axes[axis][number], {"gpu": "GPU", "model": "Model"}[axis]
-        named = [(*key.partition("."), value) for key, value in zip(keys, figures)]
-        changes = {key: value for start, _, key, value in named if start == section}
+        subject, changes = sweep.axes[axis][number], section_changes(dict(zip(keys, figures)), axis)
         try:
             return subject.changed(changes) if changes else subject.base
         except InputError as error:
@@ -2227,7 +2229,7 @@ class Product(NamedTuple):
 
 def report(case: Analysis, sweep: Sweep) -> str:
     """Both products of one layer (of each kind), step by step."""
-    work, several = case.work, len(case.layers) > 1
+    work, several, rates = case.work, len(case.layers) > 1, case_rates(case.gpu, case.work)
     lines = [
         RULE,
         f"Working with {work.ngpu} {case.gpu.name} GPUs",
@@ -2256,23 +2258,24 @@ def report(case: Analysis, sweep: Sweep) -> str:
             Product("Attn = S x V", query, keys, d_v, d_v, ops.values_flops, ops.v_bytes),
         ):
             exchange = next(after, None) if not work.fused and work.split == "seq" else None
-            lines += report_product(case, layer, product, exchange)
+            lines += report_product(work, layer, product, exchange, rates)
         for i, exchange in enumerate(after):
             what = "All-reducing the output" if exchange.reduces else f"Exchanging {exchange.name}"
-            seconds = exchange_bound(exchange, case_rates(case.gpu, work).link)
             lines += [
                 "" if i else RULE,
                 f"{what} ({exchange.precision.upper()}): {math.ceil(exchange.bytes)} bytes",
-                f"Sync time:  {seconds:.3e}s",
+                f"Sync time:  {exchange_bound(exchange, rates.link):.3e}s",
             ]
     return "\n".join(lines) + "\n"
 
 
-def report_product(case: Analysis, layer: Layer, product: Product, exchange: Exchange | None) -> list[str]:
+def report_product(
+    work: Workload, layer: Layer, product: Product, exchange: Exchange | None, rates: Rates
+) -> list[str]:
     """A product, and the exchange that the document has after it. Its bandwidth requirements take the time that one
     GPU would compute.
     """
-    work, ops, rates = case.work, layer.operands, case_rates(case.gpu, case.work)
+    ops = layer.operands
     batch = f"{work.batch} x " if work.batch > 1 else ""
     heads, rows, columns = f"{batch}{layer.shape.n_head}", product.rows, product.columns
     kept = work.dtype if ops.latent_form == "plain" else work.kv_dtype
@@ -2350,12 +2353,9 @@ def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
     yield f"work       {work.phase}: {plural(work.batch, 'sequence')}, {new} each, {plural(work.seq, 'key')}"
     without = model.n_layer - sum(each.n_layer for each in model.layers)
     rest = f", {without} layers without a cache" if without else ""
-    lead = f"model      {model.name or 'config'} (from {model.source}){rest}"
-    for i, layer in enumerate(case.layers):
-        text = f"{plural(layer.shape.n_layer, f'{layer.shape.kind} layer')}: {shape_text(layer)}"
-        if i == 0:
-            yield lead
-        yield f"           {text}"
+    yield f"model      {model.name or 'config'} (from {model.source}){rest}"
+    for layer in case.layers:
+        yield f"           {plural(layer.shape.n_layer, f'{layer.shape.kind} layer')}: {shape_text(layer)}"
     shared = f", {SPLITS[work.split]}, {LINKS[work.link]}" if work.ngpu > 1 else ""
     yield f"GPUs       {work.ngpu} x {gpu.name} (from {gpu.source}){shared}"
     how = "one fused kernel" if work.fused else "separate kernels"
@@ -2403,7 +2403,7 @@ def cost_table(case: Analysis) -> Iterator[str]:
     yield f"{'':17}{term_heads(names)} FLOP/byte  limit"
 
     def row(name: str, terms: Terms, flops: float = 0, traffic: float = 0) -> str:
-        intensity = f"{rounded(flops / traffic)}" if traffic else "-"
+        intensity = rounded(flops / traffic) if traffic else "-"
         return f"{name:17}{term_cells(terms, names)}{intensity:>10}  {terms.limit}"
 
     for layer in case.layers:
@@ -2455,7 +2455,8 @@ def step_lines(case: Analysis) -> Iterator[str]:
         speed, half = case.step_tokens_per_s, half_length(case)
         told = [f"{rounded(speed)} tokens/s"] if speed else []
         told += [f"half of it is attention from {half} keys on"] if half and half > 1 else []
-        yield from [f"           {'; '.join(told)}"] if told else []
+        if told:
+            yield f"           {'; '.join(told)}"
     if case.basis == "estimate":
         yield f"bound      attention {prefixed(case.bound_s, 's')}: no implementation is faster"
     else:
@@ -2483,7 +2484,7 @@ def help_lines(case: Analysis) -> Iterator[str]:
 def summary(case: Analysis, sweep: Sweep) -> str:
     """What limits attention, by how much, why, and what to change first: one screen."""
     lines = [
-        *([f"{case_name(sweep, case)}", ""] if sweep.total > 1 else []),
+        *([case_name(sweep, case), ""] if sweep.total > 1 else []),
         *question(case, sweep),
         "",
         *([] if case.memory.fits else [f"! {misfit(case)}"]),
@@ -2585,7 +2586,7 @@ def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     import csv  # only this view needs it
 
     truth = {True: "true", False: "false"}
-    keys = [name for name in sweep.axes if "." in name]
+    keys = sweep.keys
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow([*COLUMNS, *keys])
@@ -2850,6 +2851,10 @@ class Measured(NamedTuple):
     bound_s: float
     estimate: Callable[[Constants], float]  # seconds
 
+    def ratio(self, constants: Constants | None) -> float:
+        """The estimate's time (the bound's, without constants) over the measured one."""
+        return (self.bound_s if constants is None else self.estimate(constants)) / self.seconds
+
 
 KERNEL_COLUMNS = ("phase", "batch", "seq", "n_head", "latency_us")
 REDUCE_COLUMNS = ("ngpu", "bytes", "latency_us")
@@ -2866,7 +2871,7 @@ def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | N
     import csv  # only this needs it
 
     source = source_name(path)
-    text = with_flag("--measured", read_text, path, MAX_CSV_BYTES)
+    text = naming("--measured", read_text, path, MAX_CSV_BYTES)
     head = text.partition("\n")[0]
     separator = max(",;\t", key=head.count)
     reader = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
@@ -2895,23 +2900,19 @@ def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | N
     return found
 
 
-def read_cell(row: Mapping[str, str], name: str, read: Callable[[str], Any] = count_flag) -> Any:
-    try:
-        return read(row.get(name, ""))
-    except InputError as error:
-        raise InputError(f"{name} {error}") from None
+def read_cell(row: Mapping[str, str], name: str, key: Key = COUNT) -> Any:
+    return naming(name, number_flag, row.get(name, ""), key)
 
 
 def reduce_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
     ngpu, payload = read_cell(row, "ngpu"), read_cell(row, "bytes")
     if ngpu < 2:
         raise InputError("ngpu must be a whole number from 2, not 1")
-    work = Workload(ngpu, 1, 1, 1, "decode", "bf16", "bf16", "bf16", True, "head", "")
-    work = work._replace(link=link or joining_link(gpu, ngpu))
-    if work.link not in gpu.links:
-        raise InputError(f"--link {work.link}: {gpu.name} has no figure for it")
-    rate, exchange = gpu.links[work.link], Exchange("all-reduce", "bf16", payload, 1, True)
-    us = read_cell(row, "latency_us", functools.partial(number_flag, key=FIGURE))
+    by = link or joining_link(gpu, ngpu)
+    work = Workload(ngpu, 1, 1, 1, "decode", "bf16", "bf16", "bf16", True, "head", by)
+    rate = figure(gpu, "link", by, gpu.links)
+    exchange = Exchange("all-reduce", "bf16", payload, directions=1, reduces=True)
+    us = read_cell(row, "latency_us", FIGURE)
     return Measured(
         line=line,
         gpu=gpu,
@@ -2928,7 +2929,7 @@ def reduce_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) ->
 
 
 def kernel_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
-    phase = read_cell(row, "phase", lambda text: one_of(text, ("decode", "prefill")))
+    phase = naming("phase", one_of, row.get("phase", ""), ("decode", "prefill"))
     batch, seq, n_head = (read_cell(row, name) for name in ("batch", "seq", "n_head"))
     window = 0 if row.get("window", "0") == "0" else read_cell(row, "window")
     dtype = one_of(row.get("dtype", "bf16"), COMPUTING)
@@ -2957,7 +2958,7 @@ def kernel_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) ->
     # of 192 with values of 128.
     least = layers._replace(dim_v=128) if layers.dim_v == 192 else layers
     fastest = rates._replace(compute=gpu.peaks["fp8"]) if in_fp8 else rates
-    kernel, us = kernel_of(layers), read_cell(row, "latency_us", functools.partial(number_flag, key=FIGURE))
+    kernel, us = kernel_of(layers), read_cell(row, "latency_us", FIGURE)
     heads = f"{n_head}/{layers.n_kv_head} x {layers.dim_qk}"
     return Measured(
         line=line,
@@ -3066,7 +3067,7 @@ def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
     import statistics  # only this needs it
 
     lines = [f"{'':16}{'':14}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
-    ratios = [(row, (row.estimate(constants) if constants else row.bound_s) / row.seconds) for row in rows]
+    ratios = [(row, row.ratio(constants)) for row in rows]
 
     def line(kind: str, name: str, some: list[tuple[Measured, float]]) -> None:
         if some:
@@ -3089,7 +3090,7 @@ def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fitted_section(name: str, rows: Sequence[Measured]) -> tuple[dict[str, float], dict[str, Any]]:
+def fitted_section(name: str, rows: Sequence[Measured]) -> tuple[Constants, dict[str, Any]]:
     """The constants that fit every other row, and a GPU section of config.json with them."""
     gpu, count = rows[0].gpu, len(set(rows[0].needed) - {"multiprocessors"})
     if "multiprocessors" in rows[0].needed and "multiprocessors" not in gpu.constants:
@@ -3104,28 +3105,21 @@ def fitted_section(name: str, rows: Sequence[Measured]) -> tuple[dict[str, float
             exact = isinstance(value, (str, int))
             scale = 1 if exact else CONFIG_KEYS["GPU"][key].scale
             section[key] = value if exact else float(f"{value / scale:{precise}}")
-    try:
-        return dict(read_gpu(section, "").constants), section
-    except InputError as error:
-        raise InputError(f"--fit of {name}: {error}") from None
+    return naming(f"--fit of {name}:", read_gpu, section, "").constants, section
 
 
 def held_against(name: str, rows: Sequence[Measured], fits: bool) -> tuple[str, dict[str, Any] | None, str]:
     """The report on a GPU's rows, with the section of a config that fits them, and a warning."""
-    constants: Constants | None = rows[0].gpu.constants
-    known, section, warning = set(rows[0].needed) <= set(rows[0].gpu.constants), None, ""
-    ratios = [(row.estimate(row.gpu.constants) if known else row.bound_s) / row.seconds for row in rows]
-    typical = sorted(ratios)[len(rows) // 2]
+    own = rows[0].gpu.constants
+    known, section, warning = set(rows[0].needed) <= set(own), None, ""
+    constants, what = (own, "estimate") if known else (None, "bound only: no constants")
+    typical = sorted(row.ratio(constants) for row in rows)[len(rows) // 2]
     if typical > 30 or (known and typical < 1 / 30):
         warning = f"{name} is {typical:.2g} times as slow here: are latencies in microseconds?"
     if fits:
         constants, figures = fitted_section(name, rows)
         section, rows = {"GPU": figures}, rows[1::2]
         what = "fitted on every other row, held against the rest"
-    elif known:
-        what = "estimate"
-    else:
-        constants, what = None, "bound only: no constants"
     text = f"{name}, {len(rows):,} rows; {what}\n\n{accuracy(rows, constants)}\n"
     return text, section, warning
 
@@ -3280,10 +3274,7 @@ def check_flags(found: argparse.Namespace) -> dict[str, Any]:
     for name, flag in FLAGS.items():
         text = getattr(found, name)
         if text is not None:
-            try:
-                values[name] = text if name == "set" else flag.read(text)
-            except InputError as error:
-                raise InputError(f"--{dashed(name)} {error}") from None
+            values[name] = text if name == "set" else naming(f"--{dashed(name)}", flag.read, text)
     if "fp16" in values and values.setdefault("dtype", ["fp16"]) != ["fp16"]:
         raise InputError(f"--fp16 and --dtype {found.dtype} contradict each other")
     for name in ("config", "measured"):

@@ -86,6 +86,10 @@ class ScriptTest(unittest.TestCase):
         self.assertEqual(bool(result.err), bool(warning), argv)
         return result.out
 
+    def rows(self, *flags: str) -> list[dict[str, str]]:
+        """The cases of a sweep as CSV has them, those that cannot be among them."""
+        return list(csv.DictReader(io.StringIO(run(*flags, "--format", "csv").out)))
+
     def refusal(self, *argv: str) -> str:
         """The one line that the script prints for arguments that it must refuse."""
         result = run(*argv)

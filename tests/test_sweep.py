@@ -228,7 +228,7 @@ class Views(ScriptTest):
 
     def test_bounds_have_no_overhead_and_stand_by_no_estimate(self) -> None:
         for flags in (f"--gpu mi300x --ngpu 1,4 {MI300X_KERNELS}", "--gpu mi300x --set Model.n_kv_head=7,8"):
-            rows = list(csv.DictReader(io.StringIO(run(*flags.split(), "--format", "csv").out)))
+            rows = self.rows(*flags.split())
             with self.subTest(flags):
                 self.assertEqual({row["basis"] for row in rows} - {""}, {"bound"})
                 self.assertNotIn("overhead", run(*flags.split()).out)
@@ -238,18 +238,17 @@ class Views(ScriptTest):
         self.assertEqual(re.findall("^ *(True|False) ", out, re.MULTILINE), ["True", "False"])
 
     def test_a_link_that_one_does_not_have_keeps_no_other_from_its_estimate(self) -> None:
-        flags = "--gpu h100-sxm,l40s --link pcie,nvlink --ngpu 8 --format"
-        rows = list(csv.DictReader(io.StringIO(run(*flags.split(), "csv").out)))
+        flags = "--gpu h100-sxm,l40s --link pcie,nvlink --ngpu 8".split()
+        rows = self.rows(*flags)
         self.assertEqual([row["basis"] for row in rows], ["estimate"] * 3 + [""])
-        self.assertIn("estimates", run(*flags.split(), "table").out)
+        self.assertIn("estimates", run(*flags, "--format", "table").out)
 
     def test_generation_and_prefill_side_by_side(self) -> None:
         rows = table_rows(self.answer("--gen", "True,False", "--fused", "--seq", "64"))
         self.assertEqual([row[0] for row in rows], ["decode", "prefill"])
 
     def test_refused_rows_are_all_there(self) -> None:
-        out = run("--dtype", "fp4,fp8,tf32", "--format", "csv").out
-        errors = [row["error"] for row in csv.DictReader(io.StringIO(out))]
+        errors = [row["error"] for row in self.rows("--dtype", "fp4,fp8,tf32")]
         self.assertEqual([error.split(":")[0] for error in errors],
                          ["--dtype fp4", "--dtype fp8", "--dtype tf32"])  # fmt: skip
         table = run(*"--split head,seq --ngpu 3,5 --model llama-3.1-8b --fp16".split()).out
@@ -258,14 +257,14 @@ class Views(ScriptTest):
 
     def test_like_is_compared_with_like(self) -> None:
         """An estimate beside a bound is no comparison: all are bounds."""
-        flags = "--gpu h100-sxm,mi300x,b200 --format"
+        flags = "--gpu h100-sxm,mi300x,b200".split()
         for view in ("csv", "json"):
-            out = run(*flags.split(), view).out
+            out = run(*flags, "--format", view).out
             self.assertEqual(out.count("estimate"), 0)
-        rows = list(csv.DictReader(io.StringIO(run(*flags.split(), "csv").out)))
+        rows = self.rows(*flags)
         self.assertEqual({row["basis"] for row in rows}, {"bound"})
         self.assertEqual({row["total_s"] == row["bound_s"] for row in rows}, {True})
-        self.assertIn("bounds", run(*flags.split(), "svg").out)
+        self.assertIn("bounds", run(*flags, "--format", "svg").out)
         for seq in range(1000, 1100):  # three kinds of layers: sums of one order
             kinds = [ab.Layers("full", n, 8, k, 64, 64) for n, k in ((3, 8), (5, 4), (7, 1))]
             net = ab.Model("m", 15, tuple(kinds), None, None, {}, "")
@@ -404,8 +403,7 @@ class Picture(ScriptTest):
 
     def test_times_over_what_sweeps(self) -> None:
         root = self.drawn("--gpu", "h100-sxm", "--fused", "--seq", "1K:64K:x4", "--batch", "2")
-        rows = run(*"--gpu h100-sxm --seq 1K:64K:x4 --batch 2 --format csv".split()).out
-        times = [float(row["total_s"]) for row in csv.DictReader(io.StringIO(rows))]
+        times = [float(row["total_s"]) for row in self.rows(*"--gpu h100-sxm --seq 1K:64K:x4 --batch 2".split())]
         lower = [m for m in self.markers(root) if m[1] > 545 and m[2] == "#000000"]
         self.assertEqual(len(lower), 4)
         one, tenfold = self.scale(root, "y", 540)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import itertools
 import json
 import math
@@ -323,9 +321,6 @@ class Views(ScriptTest):
 
 class Set(ScriptTest):
     """--set: another figure of the GPU or the model, an axis like the others."""
-
-    def rows(self, *flags: str) -> list[dict[str, str]]:
-        return list(csv.DictReader(io.StringIO(run(*flags, "--format", "csv").out)))
 
     def test_is_the_config_with_that_figure(self) -> None:
         for key, value in (
