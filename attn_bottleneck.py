@@ -31,12 +31,10 @@ Formulas, one layer (the README has them all, with what windows and latent atten
     sync                  unfused, keys split: scores and values / N; fused: queries, or keys and values, whichever is
                           less, / M; the output's all-reduce, B Q D e / M; sequences split: nothing
     bound                 max(sum over kernels of max(compute, memory), sync): no implementation is faster
-    estimate              compute + memory + sync + overhead at the rates that measured kernels reach, where the GPU has
-                          constants for them
+    estimate              compute + memory + sync + overhead at the rates that measured kernels reach
     KV cache              2 L B K d rows e
 
-Assumptions: peaks are dense; one multiply-add is two FLOPs; GB = 1e9 bytes; weights are spread evenly. Counts are exact
-integers.
+Assumptions: peaks are dense; one multiply-add is two FLOPs; GB = 1e9 bytes; weights are spread evenly. Counts are exact.
 
 The file, from top to bottom: units and words, records and catalogue, reading (a config of ours, a published one, by name),
 cost model, what would help, sweeps, views, picture, measured kernels, command line. Data runs that way and no other.
@@ -68,7 +66,7 @@ if sys.version_info < (3, 9):
 
 __version__ = "1.0"
 
-PROGRAM = "attn_bottleneck.py"
+PROGRAM = "attn-bottleneck" if os.path.basename(sys.argv[0]) == "attn-bottleneck" else "attn_bottleneck.py"
 
 # ---------------------------------------------------------------- units and precisions
 
@@ -92,25 +90,12 @@ PRECISIONS = {
     "int4": Precision(4, computes=False),
 }
 COMPUTING = [name for name, precision in PRECISIONS.items() if precision.computes]
-
-BYTE_UNITS = {"GB": 10**9, "MB": 10**6, "KB": 10**3}
-
 SPLITS = {"seq": "keys split", "head": "heads split", "batch": "sequences split"}
 LINKS = {"pcie": "PCIe", "nvlink": "NVLink"}
-
-# Ranges of what is accepted. Their products stay far below the largest float (1.8e308), so that no time or bandwidth
-# derived from them can overflow, and no rate is zero.
-MAX_COUNT = 10**18
-MIN_FIGURE, MAX_FIGURE = 1e-9, 1e15
 
 
 def bits(precision: str) -> int:
     return PRECISIONS[precision].bits
-
-
-def dashed(name: str) -> str:
-    """How a flag is typed; a key of the config, which has a dot, as it is."""
-    return name if "." in name else name.replace("_", "-")
 
 
 def stored_bytes(elements: int, precision: str) -> int:
@@ -118,11 +103,19 @@ def stored_bytes(elements: int, precision: str) -> int:
     return -(-elements * bits(precision) // 8)
 
 
+def dashed(name: str) -> str:
+    """How a flag is typed; a key of the config, which has a dot, as it is."""
+    return name if "." in name else name.replace("_", "-")
+
+
 class InputError(Exception):
     """What the user gave cannot be used; the message says what, why and what is allowed."""
 
 
-def naming(where: str, read: Callable[..., Any], *arguments: Any) -> Any:
+Read = TypeVar("Read")
+
+
+def naming(where: str, read: Callable[..., Read], *arguments: Any) -> Read:
     """What is read; an InputError says where too: the flag, key or file."""
     try:
         return read(*arguments)
@@ -138,6 +131,11 @@ def quoted(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:36]}... ({len(text)} characters)"
 
 
+def squashed(name: str) -> str:
+    """A name without what people write differently."""
+    return "".join(filter(str.isalnum, name.lower()))
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence with the known name nearest to a misspelt one, or nothing."""
     import difflib  # only a misspelt name needs it
@@ -148,117 +146,77 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {lower[nearest[0]]}?)" if nearest else ""
 
 
-def squashed(name: str) -> str:
-    """A name without what people write differently.
-
-    >>> squashed("H100-SXM") == squashed("h100 sxm")
-    True
-    """
-    return "".join(filter(str.isalnum, name.lower()))
-
-
 def one_of(text: str, known: Collection[str]) -> str:
     """The known name that is meant, in any case."""
     if text.lower() in known:
         return text.lower()
-    hint = did_you_mean(text, known)
-    raise InputError(f"must be one of {', '.join(known)}, not {quoted(text)}{hint}")
+    raise InputError(f"must be one of {', '.join(known)}, not {quoted(text)}{did_you_mean(text, known)}")
 
 
-class Key(NamedTuple):
-    """What a number of the config may be, and what one of its unit is in base units."""
-
-    low: float = MIN_FIGURE
-    high: float = MAX_FIGURE
-    scale: float = 1
-    whole: bool = False
-    zero: bool = False  # whether 0 is allowed too: none
-    required: bool = False
-
-    @property
-    def allowed(self) -> str:
-        if self.whole:
-            return f"a whole number from {self.low} to 10^18"
-        share = "a number above 0 and at most 1"
-        return share if self.high == 1 else "a number from 1e-9 to 1e15"
-
-
-COUNT = Key(low=1, high=MAX_COUNT, whole=True)
-FIGURE = Key()
-
-
-def checked(value: object, key: Key) -> Any:
-    """A number that a key allows."""
-    number: Any = value if type(value) is int or (type(value) is float and not key.whole) else -1
-    if key.low <= number <= key.high or (key.zero and number == 0):
-        return number
-    raise InputError(f"must be {key.allowed}, not {quoted(value)}")
-
-
-def in_base_units(value: float, key: Key) -> Any:
-    """As if it had been typed so: 2.3 us are 2.3e-6 s, not 2.2999999e-6."""
-    return value if key.scale == 1 else float(f"{value * key.scale:.15g}")
-
-
-# Counts may end in these, 1024-based as lengths in tokens are.
-COUNT_UNITS = {"K": 2**10, "M": 2**20}
-
-
-def number_flag(text: str, key: Key) -> Any:
-    """A number as people type it: counts with K and M, others with an exponent."""
-    if text == "0":
-        return checked(0, key)
-    if not key.whole:
-        if text[-1:].isdigit() and not set(text) - set("0123456789.eE+-"):
-            with contextlib.suppress(ValueError):
-                return checked(float(text), key)
-        raise InputError(f"must be {key.allowed}, not {quoted(text)}")
-    number, unit = text, 1
-    if text[-1:].upper() in COUNT_UNITS:
-        number, unit = text[:-1], COUNT_UNITS[text[-1].upper()]
-    if not (number.isascii() and number.isdigit()):
-        return checked(text, key)
-    if number[0] == "0" and len(number) > 1:
-        raise InputError(f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count")
-    if len(number) > 40:  # int() itself refuses thousands of digits, with words of its own
-        raise InputError(f"must be {key.allowed}, not one of {len(text)} digits")
-    return checked(int(number) * unit, key)
-
-
-BOOLEANS = {**dict.fromkeys(("true", "yes", "1", "on"), True), **dict.fromkeys(("false", "no", "0", "off"), False)}
-
-
-def booleans_flag(text: str) -> Sequence[bool]:
-    return [BOOLEANS[one_of(part, BOOLEANS)] for part in text.split(",")]
-
-
-def names_flag(known: Collection[str]) -> Callable[[str], Sequence[str]]:
-    return lambda text: [one_of(part, known) for part in text.split(",")]
-
-
+# What is accepted. Products stay far below the largest float (1.8e308): no time or bandwidth derived from them can
+# overflow, and no rate is zero. Counts may end in K and M, 1024-based as lengths in tokens are.
+MAX_COUNT = 10**18
+COUNT_UNITS = {"": 1, "K": 2**10, "M": 2**20}
 MAX_LISTED = 10**6  # values of a flag that are not one range in steps
 
 
-def values_flag(text: str, key: Key) -> Sequence[Any]:
+class Key(NamedTuple):
+    """What a value of the config may be, and what one of its unit is in base units."""
+
+    allowed: str = "a number from 1e-9 to 1e15"
+    low: float = 1e-9
+    high: float = 1e15
+    scale: float = 1
+    whole: bool = False
+    required: bool = False
+    text: bool = False  # no number
+
+    def checked(self, value: object) -> Any:
+        """A value that is allowed; InputError for others."""
+        if self.text:
+            fits = isinstance(value, str) and re.fullmatch("[ -~]+", value) is not None
+        else:
+            number: Any = value if type(value) is int or (type(value) is float and not self.whole) else -1
+            fits = self.low <= number <= self.high
+        if fits:
+            return value
+        raise InputError(f"must be {self.allowed.format(low=self.low)}, not {quoted(value)}")
+
+    def typed(self, text: str) -> Any:
+        """A number as people type it: counts with K and M, others with an exponent."""
+        count = re.fullmatch("([0-9]{1,40})([KkMm]?)", text) if self.whole else None
+        if count and re.match("0[0-9]", text):
+            raise InputError(f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count")
+        if count:
+            return self.checked(int(count[1]) * COUNT_UNITS[count[2].upper()])
+        if not self.whole and re.fullmatch("[0-9.eE+-]*[0-9]", text):
+            with contextlib.suppress(ValueError):
+                return self.checked(float(text) or 0)
+        return self.checked(text)
+
+
+COUNT = Key("a whole number from {low} to 10^18", low=1, high=MAX_COUNT, whole=True)
+FIGURE = Key()
+PART = Key("a number above 0 and at most 1", high=1)
+
+
+def values_flag(text: str, key: Key = COUNT) -> Sequence[Any]:
     """Lists, ranges in steps and ranges by a factor, the end included.
 
-    >>> values_flag("1,2K", COUNT), values_flag("1K:8K:x2", COUNT), values_flag("1:2:.5", FIGURE)
+    >>> values_flag("1,2K"), values_flag("1K:8K:x2"), values_flag("1:2:.5", FIGURE)
     ([1, 2048], [1024, 2048, 4096, 8192], [1.0, 1.5, 2.0])
     """
     runs: list[Sequence[Any]] = []
     for part in text.split(","):
         low, *rest = part.split(":")
-        if not rest:
-            runs.append([number_flag(low, key)])
-            continue
-        first, last, step = number_flag(low, key), number_flag(rest[0], key), (rest[1:] or ["1"])[0]
+        high, step = (rest or [low])[0], (rest[1:] or ["1"])[0]
+        first, last = key.typed(low), key.typed(high)
         by_factor = step[:1] in ("x", "X")
-        amount = number_flag(step[by_factor:], COUNT if key.whole else FIGURE)
-        if len(rest) > 2 or first > last or (by_factor and amount <= 1):
-            allowed = "FIRST:LAST, from small to large; :STEP or :xFACTOR may follow"
-            raise InputError(f"{quoted(part)} must be {allowed}")
-        if key.whole and not by_factor:
-            runs.append(range(first, last + 1, amount))
+        amount = (COUNT if key.whole else FIGURE).typed(step[by_factor:])
+        if len(rest) > 2 or first > last or (by_factor and (amount <= 1 or not first)):
+            raise InputError(f"{quoted(part)} must be FIRST:LAST, from small to large; :STEP or :xFACTOR may follow")
+        if not rest or (key.whole and not by_factor):
+            runs.append(range(first, last + 1, amount) if rest else [first])
             continue
         values, slack = [first], 1 + 1e-12
         while values[-1] < last * slack and len(values) <= MAX_LISTED:
@@ -271,124 +229,17 @@ def values_flag(text: str, key: Key) -> Sequence[Any]:
     return [value for run in runs for value in run]
 
 
-def counts_flag(text: str) -> Sequence[int]:
-    return values_flag(text, COUNT)
+BOOLEANS = {**dict.fromkeys(("true", "yes", "1", "on"), True), **dict.fromkeys(("false", "no", "0", "off"), False)}
+
+
+def names_flag(known: Collection[str]) -> Callable[[str], Sequence[str]]:
+    return lambda text: [one_of(part, known) for part in text.split(",")]
 
 
 # --------------------------------------------------------------------- hardware and models
 
-
-Constants = Mapping[str, float]  # what kernels and links reach, by the key's name in base units
-
-
-class GPU(NamedTuple):
-    """One accelerator, in base units."""
-
-    name: str
-    peaks: Mapping[str, float]  # precision -> dense peak, FLOP/s
-    memory: float  # bytes
-    bandwidth: float  # bytes/s
-    links: Mapping[str, float]  # link -> bytes/s, both directions together
-    nvlink_gpus: int | None  # that the scale-up link joins; None: no limit is known
-    cache: float | None  # bytes of the last level; None: unknown
-    constants: Constants  # what real kernels reach
-    figures: Mapping[str, Any]  # all of these as the config names them
-    source: str  # where they come from
-
-    def has_estimate(self, ngpu: int, link: str) -> bool:
-        """Whether every constant is known that an estimate over so many GPUs needs."""
-        needed = KERNEL_CONSTANTS if ngpu == 1 else (*KERNEL_CONSTANTS, *LINK_CONSTANTS[link])
-        return all(name in self.constants for name in needed)
-
-
-class Layers(NamedTuple):
-    """Layers of one kind: how many there are, and the shape of their attention."""
-
-    kind: str  # "full" or "windowed"
-    n_layer: int
-    n_head: int
-    n_kv_head: int
-    dim_qk: int  # width of a query or key head
-    dim_v: int  # width of a value head
-    window: int = 0  # keys that a row attends to at most; 0: all of them
-    kv_lora_rank: int = 0  # latent attention: width of the shared latent; 0: not latent
-    qk_rope_head_dim: int = 0  # latent attention: width of the rotary part beside it
-
-    @property
-    def row_elements(self) -> int:
-        """Elements that one token adds to the KV cache of one of these layers.
-
-        >>> deepseek_v3 = Layers("full", 61, 128, 128, 192, 128, 0, 512, 64)
-        >>> 61 * 2 * deepseek_v3.row_elements  # bytes a token, BF16
-        70272
-        """
-        if self.kv_lora_rank:
-            return self.kv_lora_rank + self.qk_rope_head_dim
-        return self.n_kv_head * (self.dim_qk + self.dim_v)
-
-
-class Parameters(NamedTuple):
-    """How many there are, and how many of them one token uses."""
-
-    total: float
-    active: float
-    routed: float = 0.0  # in experts that tokens choose among
-    chosen: float = 1.0  # the part of these that one token uses
-
-
-class Model(NamedTuple):
-    """The attention of a transformer, and how many parameters it has."""
-
-    name: str
-    n_layer: int  # all layers, those without a growing KV cache included
-    layers: tuple[Layers, ...]  # those with attention, by kind
-    params: Parameters | None  # None: unknown
-    hidden_size: int | None  # None: unknown
-    figures: Mapping[str, Any]  # all of these as the config names them
-    source: str
-    weight_dtype: str | None = None  # that it is published in, where that is narrow
-    notes: tuple[str, ...] = ()  # what the figures leave out, or how they were read
-
-    @property
-    def hidden(self) -> int:
-        """Width of what a layer's output is projected to; unknown, that of the output itself."""
-        return self.hidden_size or self.layers[0].n_head * self.layers[0].dim_v
-
-
-class Workload(NamedTuple):
-    """What is asked of the GPUs: one step over `batch` sequences."""
-
-    ngpu: int
-    seq: int  # keys attended to, the new tokens' included
-    batch: int
-    query: int  # new tokens per sequence
-    phase: str  # "decode" (one new row, still on chip), "prefill" (all rows new) or "extend"
-    dtype: str
-    kv_dtype: str
-    weight_dtype: str
-    fused: bool
-    split: str
-    link: str
-
-
-def phase_of(query: int, seq: int, generates: bool) -> str:
-    """All rows new is "prefill", one new row, still on chip, "decode", and in between "extend"."""
-    if query == seq and not (query == 1 and generates):
-        return "prefill"
-    return "decode" if query == 1 else "extend"
-
-
-# The user's own figures; config.json holds the same, and a test keeps the two equal.
-DEFAULT_CONFIG: dict[str, dict[str, Any]] = {
-    "GPU": {"model": "A100", "fp16": 312, "fp32": 19.5, "memory": 80, "bandwidth": 1935, "pcie": 64},
-    "Model": {"n_layer": 96, "n_head": 96, "dim_head": 128},
-}
-
-
-# The catalogue, one row a line; `-` is unpublished or none. Peaks are dense TFLOP/s, memory GB, bandwidth GB/s, pcie
-# and nvlink (the scale-up link, whatever its vendor calls it) GB/s in both directions together, cache the last level
-# in MiB. NVIDIA's, AMD's, Intel's and Google's datasheets and product pages, each figure held against a second
-# source; notes where the two disagree.
+# NVIDIA's, AMD's, Intel's and Google's datasheets and product pages, each figure held against a second source; notes
+# where the two disagree.
 GPUS = """\
 model                     fp32  tf32   fp16   bf16    fp8   int8     fp4 memory bandwidth pcie nvlink nvlink_gpus last_level_cache    architecture multiprocessors  note
 A100                      19.5     -    312      -      -      -       -     80      1935   64      -           -                -               -               -  the user's own row
@@ -500,53 +351,26 @@ Layers, heads, widths in elements, windows in keys, parameters (all, active for 
 
 """
 
-
-TEXTS = ("model", "architecture", "name", "weights")  # columns of the tables that hold names
+TEXTS = "model architecture name weights note flag group value help".split()  # columns that hold no numbers
 
 
 @functools.cache
 def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
     """The rows of a table by name, as the sections of a config; its first line names the keys."""
     head, *lines = table.splitlines()
-    keys = head.split()
-    rows = {}
+    keys, rows = head.split(), {}
     for line in lines:
         cells = zip(keys, line.split(maxsplit=len(keys) - 1))
-        row = {key: cell for key, cell in cells if cell != "-" and key != "note"}
-        rows[row[keys[0]]] = {key: cell if key in TEXTS else json.loads(cell) for key, cell in row.items()}
+        row = {key: cell if key in TEXTS else json.loads(cell) for key, cell in cells if cell != "-" and key != "note"}
+        rows[row[keys[0]]] = row
     return rows
 
 
-# ---------------------------------------------------------------------------------- reading
-
-
-# What real kernels and links reach: optional, but an estimate needs all that it uses.
-KERNEL_KEYS = (
-    "multiprocessors launch_us wave_us tile_us exponentials compute_efficiency bandwidth_efficiency"
-    " latent_bandwidth_efficiency"
-).split()
-LINK_KEYS = {
-    "nvlink": "link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency".split(),
-    "pcie": "pcie_latency_us pcie_hop_us pcie_efficiency".split(),
+# The user's own figures; config.json holds the same, and a test keeps the two equal.
+DEFAULT_CONFIG: dict[str, dict[str, Any]] = {
+    "GPU": {"model": "A100", "fp16": 312, "fp32": 19.5, "memory": 80, "bandwidth": 1935, "pcie": 64},
+    "Model": {"n_layer": 96, "n_head": 96, "dim_head": 128},
 }
-MEASURED_KEYS = [*KERNEL_KEYS, *LINK_KEYS["nvlink"], *LINK_KEYS["pcie"]]
-CONSTANT_KEYS = {  # by the endings of their names
-    "multiprocessors": COUNT,
-    "exponentials": Key(scale=1e9),
-    "tile_us": Key(scale=1e-6, zero=True),
-    "wave_us": Key(scale=1e-6, zero=True),
-    "_us": Key(scale=1e-6),
-    "efficiency": Key(high=1),
-}
-
-
-SECTIONS = {"gpu": "GPU", "model": "Model"}  # of the config, by flag
-
-
-def section_changes(figures: Mapping[str, Any], flag: str) -> dict[str, Any]:
-    """What is of one section in figures by keys such as GPU.bandwidth."""
-    start = f"{SECTIONS[flag]}."
-    return {key[len(start) :]: value for key, value in figures.items() if key.startswith(start)}
 
 
 def base_name(key: str) -> str:
@@ -554,28 +378,144 @@ def base_name(key: str) -> str:
     return key.replace("_us", "_s")
 
 
-KERNEL_CONSTANTS = list(map(base_name, KERNEL_KEYS))
-LINK_CONSTANTS = {link: list(map(base_name, keys)) for link, keys in LINK_KEYS.items()}
+# What real kernels and links reach: optional, but an estimate needs all that it uses.
+MEASURED_KEYS = ["multiprocessors", *ARCHITECTURES.partition("\n")[0].split()[1:], *PCIE_CONSTANTS]
+KERNEL_CONSTANTS = [base_name(key) for key in MEASURED_KEYS if not key.startswith(("link_", "pcie_"))]
+LINK_CONSTANTS = {
+    link: [base_name(key) for key in MEASURED_KEYS if key.startswith(start)]
+    for link, start in {"nvlink": "link_", "pcie": "pcie_"}.items()
+}
+Constants = Mapping[str, float]  # these, among the other figures of a GPU
 
+
+class GPU(NamedTuple):
+    """One accelerator, in base units."""
+
+    name: str
+    peaks: Mapping[str, float]  # precision -> dense peak, FLOP/s
+    memory: float  # bytes
+    bandwidth: float  # bytes/s
+    links: Mapping[str, float]  # link -> bytes/s, both directions together
+    figures: Mapping[str, Any]  # all by the config's keys, but in base units
+    source: str  # where they come from
+
+    @property
+    def most_joined(self) -> int:
+        """How many GPUs the scale-up link joins."""
+        return int(self.figures.get("nvlink_gpus", MAX_COUNT))
+
+    def has_estimate(self, ngpu: int, link: str) -> bool:
+        """Whether every constant is known that an estimate over so many GPUs needs."""
+        needed = KERNEL_CONSTANTS if ngpu == 1 else [*KERNEL_CONSTANTS, *LINK_CONSTANTS[link]]
+        return all(name in self.figures for name in needed)
+
+    def joining_link(self, ngpu: int) -> str:
+        """The scale-up link where there is one that joins so many, or no other; else PCIe."""
+        joined = ngpu <= self.most_joined or "pcie" not in self.links
+        return "nvlink" if "nvlink" in self.links and joined else "pcie"
+
+
+class Layers(NamedTuple):
+    """Layers of one kind: how many there are, and the shape of their attention."""
+
+    kind: str  # "full" or "windowed"
+    n_layer: int
+    n_head: int
+    n_kv_head: int
+    dim_qk: int  # width of a query or key head
+    dim_v: int  # width of a value head
+    window: int = 0  # keys that a row attends to at most; 0: all of them
+    kv_lora_rank: int = 0  # latent attention: width of the shared latent; 0: not latent
+    qk_rope_head_dim: int = 0  # latent attention: width of the rotary part beside it
+
+    @property
+    def row_elements(self) -> int:
+        """Elements that one token adds to the KV cache of one of these layers."""
+        if self.kv_lora_rank:
+            return self.kv_lora_rank + self.qk_rope_head_dim
+        return self.n_kv_head * (self.dim_qk + self.dim_v)
+
+
+class Parameters(NamedTuple):
+    """How many there are, and how many of them one token uses."""
+
+    total: float
+    active: float
+    routed: float = 0.0  # in experts that tokens choose among
+    chosen: float = 1.0  # the part of these that one token uses
+
+
+class Model(NamedTuple):
+    """The attention of a transformer, and how many parameters it has."""
+
+    name: str
+    n_layer: int  # all layers, those without a growing KV cache included
+    layers: tuple[Layers, ...]  # those with attention, by kind
+    params: Parameters | None  # None: unknown
+    hidden_size: int | None  # None: unknown
+    figures: Mapping[str, Any]  # all by the config's keys, but in base units; of a published config, those of the whole
+    source: str  # where they come from
+    weight_dtype: str | None = None  # that it is published in, where that is narrow
+    notes: tuple[str, ...] = ()  # what the figures leave out, or how they were read
+
+    @property
+    def hidden(self) -> int:
+        """Width of what a layer's output is projected to; unknown, that of the output itself."""
+        return self.hidden_size or self.layers[0].n_head * self.layers[0].dim_v
+
+    def divides(self, ngpu: int) -> bool:
+        """Whether GPUs get equal numbers of heads, as serving engines ask: K/V heads too, or whole copies of one."""
+        shapes = [(each.n_head, each.n_kv_head) for each in self.layers]
+        return all(heads % ngpu == 0 and (kv % ngpu == 0 or ngpu % kv == 0) for heads, kv in shapes)
+
+
+class Workload(NamedTuple):
+    """What is asked of the GPUs: one step over `batch` sequences."""
+
+    ngpu: int
+    seq: int  # keys attended to, the new tokens' included
+    batch: int
+    query: int  # new tokens per sequence
+    phase: str  # "decode" (one new row, still on chip), "prefill" (all rows new) or "extend"
+    dtype: str
+    kv_dtype: str
+    weight_dtype: str
+    fused: bool
+    split: str
+    link: str
+
+
+def phase_of(query: int, seq: int, generates: bool) -> str:
+    """All rows new is "prefill", one new row, still on chip, "decode", and in between "extend"."""
+    if query == seq and not (query == 1 and generates):
+        return "prefill"
+    return "decode" if query == 1 else "extend"
+
+
+# ---------------------------------------------------------------------------------- reading
+
+SECTIONS = {"gpu": "GPU", "model": "Model"}  # of the config, by flag
+CONSTANT_KEYS = {"exponentials": Key(scale=1e9), "us": Key(scale=1e-6), "efficiency": PART}  # by their ends
 CONFIG_KEYS = {
     "GPU": {
+        "model": Key("a name in printable ASCII", text=True, required=True),
         **dict.fromkeys(COMPUTING, Key(scale=1e12)),
         **dict.fromkeys(("memory", "bandwidth", "pcie"), Key(scale=1e9, required=True)),
         "nvlink": Key(scale=1e9),
         "nvlink_gpus": COUNT._replace(low=2),
         "last_level_cache": Key(scale=2**20),
-        **{name: next(key for end, key in CONSTANT_KEYS.items() if name.endswith(end)) for name in MEASURED_KEYS},
+        **{name: CONSTANT_KEYS.get(name.rpartition("_")[2], COUNT) for name in MEASURED_KEYS},
+        **dict.fromkeys(("tile_us", "wave_us"), Key("a number from 0 to 1e15", low=0, scale=1e-6)),
     },
     "Model": {
+        **{name: COUNT for name in MODELS.partition("\n")[0].split() if name not in TEXTS},
         **dict.fromkeys(("n_layer", "n_head"), COUNT._replace(required=True)),
-        **dict.fromkeys(("n_kv_head", "dim_head", "v_head_dim"), COUNT),
-        **dict.fromkeys(("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim"), COUNT),
-        **dict.fromkeys(("hidden_size", "window"), COUNT),
-        **dict.fromkeys(("n_layer_window", "n_layer_no_cache"), COUNT._replace(zero=True)),
-        **dict.fromkeys(("n_expert", "n_expert_active"), COUNT),
+        **dict.fromkeys(("n_layer_window", "n_layer_no_cache"), COUNT._replace(low=0)),
         **dict.fromkeys(("params_b", "active_params_b"), Key(scale=1e9)),
     },
 }
+LATENT_KEYS = ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
+WHOLE_KEYS = "params_b active_params_b n_expert n_expert_active hidden_size".split()  # of a model as a whole
 
 
 def known_keys(found: object, known: Collection[str], where: str) -> dict[str, Any]:
@@ -592,103 +532,41 @@ def known_keys(found: object, known: Collection[str], where: str) -> dict[str, A
 
 
 def read_section(found: object, section: str, complete: bool = True) -> dict[str, Any]:
-    """The checked values of one section of a config, in base units; a GPU's name is one more."""
+    """The checked values of one section of a config, in base units."""
     keys, values = CONFIG_KEYS[section], {}
-    named = ["model"] if section == "GPU" else []
-    found = known_keys(found, [*named, *keys], section)
-    for name in [*named, *keys]:
-        value, key = found.get(name), keys.get(name, FIGURE._replace(required=True))
-        try:
-            if name not in found:
-                if key.required and complete:
-                    raise InputError("is missing")
-            elif name not in named:
-                values[name] = in_base_units(checked(value, key), key)
-            elif isinstance(value, str) and value and value.isascii() and value.isprintable():
-                values[name] = value
-            else:
-                raise InputError(f"must be a name in printable ASCII, not {quoted(value)}")
-        except InputError as error:
-            raise InputError(f"{section}.{name} {error}") from None
+    found = known_keys(found, keys, section)
+    for name, key in keys.items():
+        if name in found:
+            value = naming(f"{section}.{name}", key.checked, found[name])
+            # As if it had been typed so: 2.3 us are 2.3e-6 s, not 2.2999999e-6.
+            values[base_name(name)] = value if key.scale == 1 else float(f"{value * key.scale:.15g}")
+        elif key.required and complete:
+            raise InputError(f"{section}.{name} is missing")
+    if complete and section == "GPU" and values.keys().isdisjoint(COMPUTING):
+        raise InputError(f"GPU needs a peak: one of {', '.join(COMPUTING)}")
     return values
 
 
-def read_gpu(section: object, source: str, complete: bool = True) -> GPU:
-    values = read_section(section, "GPU", complete)
-    if complete and not any(name in values for name in COMPUTING):
-        raise InputError(f"GPU needs a peak: one of {', '.join(COMPUTING)}")
-    if "nvlink_gpus" in values and "nvlink" not in values:
+def made_gpu(figures: Mapping[str, Any], source: str) -> GPU:
+    if "nvlink_gpus" in figures and "nvlink" not in figures:
         raise InputError("GPU.nvlink_gpus has no meaning without nvlink")
-    figures = {base_name(key): value for key, value in values.items()}
-    return GPU(
-        name=values["model"],
-        peaks={name: values[name] for name in COMPUTING if name in values},
-        memory=values["memory"],
-        bandwidth=values["bandwidth"],
-        links={name: values[name] for name in LINKS if name in values},
-        nvlink_gpus=values.get("nvlink_gpus"),
-        cache=values.get("last_level_cache"),
-        constants={base_name(key): values[key] for key in MEASURED_KEYS if key in values},
-        figures=figures,
-        source=source,
-    )
+    peaks, links = ({name: figures[name] for name in names if name in figures} for names in (COMPUTING, LINKS))
+    return GPU(figures["model"], peaks, figures["memory"], figures["bandwidth"], links, figures, source)
 
 
-LATENT_KEYS = ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
-
-
-def read_model(section: object, source: str, name: str = "") -> Model:
-    values = read_section(section, "Model")
-    need = LATENT_KEYS if "kv_lora_rank" in values else ("dim_head",)
-    if "kv_lora_rank" in values:
-        both = values.keys() & {"dim_head", "n_kv_head"}
-        if both:
-            raise InputError(f"Model.{min(both)} has no meaning beside kv_lora_rank")
-        values["dim_head"] = values.get("qk_nope_head_dim", 0) + values.get("qk_rope_head_dim", 0)
-    for key in need:
-        if key not in values:
-            raise InputError(f"Model.{key} is missing")
-    n_layer = values["n_layer"]
-    attending = n_layer - values.setdefault("n_layer_no_cache", 0)
-    windowed = values.setdefault("n_layer_window", attending if "window" in values else 0)
-    full = Layers(
-        kind="full",
-        n_layer=attending - windowed,
-        n_head=values["n_head"],
-        n_kv_head=values.setdefault("n_kv_head", values["n_head"]),
-        dim_qk=values["dim_head"],
-        dim_v=values.setdefault("v_head_dim", values["dim_head"]),
-        kv_lora_rank=values.get("kv_lora_rank", 0),
-        qk_rope_head_dim=values.get("qk_rope_head_dim", 0),
-    )
-    if full.n_head % full.n_kv_head:
-        raise InputError(f"Model.n_kv_head must divide n_head {full.n_head}, not {full.n_kv_head}")
-    if windowed and "window" not in values:
-        raise InputError("Model.window is missing: n_layer_window needs it")
-    if attending < max(windowed, 1):
-        raise InputError(
-            "Model.n_layer must be more than n_layer_no_cache and hold n_layer_window:"
-            f" {n_layer}, {values['n_layer_no_cache']}, {windowed}"
-        )
-    window = full._replace(kind="windowed", n_layer=windowed, window=values.get("window", 0))
-    return Model(
-        name=name,
-        n_layer=n_layer,
-        layers=tuple(each for each in (full, window) if each.n_layer),
-        params=read_parameters(values),
-        hidden_size=values.get("hidden_size"),
-        figures=values,
-        source=source,
-    )
+def shaped(n_layer: int, n_head: int, widths: Mapping[str, int], window: int = 0) -> Layers:
+    """Layers of so many query heads, and of what the config's keys say of the others and of widths."""
+    kind = "windowed" if window else "full"
+    if "kv_lora_rank" in widths:
+        rank, rope = widths["kv_lora_rank"], widths["qk_rope_head_dim"]
+        dim_qk = widths["qk_nope_head_dim"] + rope
+        return Layers(kind, n_layer, n_head, n_head, dim_qk, widths["v_head_dim"], window, rank, rope)
+    n_kv_head, dim_head = widths.get("n_kv_head", n_head), widths["dim_head"]
+    return Layers(kind, n_layer, n_head, n_kv_head, dim_head, widths.get("v_head_dim", dim_head), window)
 
 
 def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
-    """The counts of a Model section and what sits in experts; InputError for what cannot be.
-
-    >>> mixtral = {"params_b": 46.7, "active_params_b": 12.9, "n_expert": 8, "n_expert_active": 2}
-    >>> round(read_parameters(mixtral).routed, 2)  # 33.8 are 6 of 8 experts
-    45.07
-    """
+    """The counts of a Model section and what sits in experts; InputError for what cannot be."""
     total, active = values.get("params_b"), values.get("active_params_b", values.get("params_b"))
     experts, chosen = values.get("n_expert"), values.get("n_expert_active")
     if active is not None and (total is None or active > total):
@@ -698,21 +576,54 @@ def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
         raise InputError("Model.n_expert and n_expert_active must stand together")
     if experts and chosen > experts:
         raise InputError(f"Model.n_expert_active must be at most n_expert {experts}, not {chosen}")
-    if total is None or active is None:
-        return None
-    if active == total:
-        return Parameters(total, active)
-    if chosen == experts and experts is not None:
+    if total is None or active == total:
+        return total and Parameters(total, total)
+    if chosen == experts and experts:
         raise InputError("Model.active_params_b must be params_b where every expert is active")
     part = chosen / experts if experts else active / total
     if experts and active * experts < total * chosen * (1 - 1e-9):  # figures are rounded
-        raise InputError(
-            f"Model.active_params_b must be at least {part:.3g} of params_b, the part of the experts that is active"
-        )
+        allowed = f"at least {part:.3g} of params_b, the part of the experts that is active"
+        raise InputError(f"Model.active_params_b must be {allowed}")
     return Parameters(total, active, min(total, (total - active) / (1 - part)), part)
 
 
-MAX_JSON_BYTES = 16 * 2**20
+def made_model(figures: Mapping[str, Any], source: str, name: str = "") -> Model:
+    """A model of figures in base units; InputError for those that contradict each other."""
+    latent = "kv_lora_rank" in figures
+    for key in sorted(figures.keys() & {"dim_head", "n_kv_head"}) if latent else ():
+        raise InputError(f"Model.{key} has no meaning beside kv_lora_rank")
+    for key in LATENT_KEYS if latent else ["dim_head"]:
+        if key not in figures:
+            raise InputError(f"Model.{key} is missing")
+    n_layer, n_head, without = figures["n_layer"], figures["n_head"], figures.get("n_layer_no_cache", 0)
+    windowed = figures.get("n_layer_window", n_layer - without if "window" in figures else 0)
+    if n_head % figures.get("n_kv_head", n_head):
+        raise InputError(f"Model.n_kv_head must divide n_head {n_head}, not {figures['n_kv_head']}")
+    if windowed and "window" not in figures:
+        raise InputError("Model.window is missing: n_layer_window needs it")
+    if n_layer - without < max(windowed, 1):
+        allowed = "must be more than n_layer_no_cache and hold n_layer_window"
+        raise InputError(f"Model.n_layer {allowed}: {n_layer}, {without}, {windowed}")
+    kinds = (n_layer - without - windowed, 0), (windowed, figures.get("window", 0))
+    layers = tuple([shaped(n, n_head, figures, window) for n, window in kinds if n])
+    params, hidden = read_parameters(figures), figures.get("hidden_size")
+    return Model(name, n_layer, layers, params, hidden, figures, source)
+
+
+def with_figures(subject: Any, changes: Mapping[str, Any]) -> Any:
+    """A GPU or a model with other figures, in the config's units, of those that keys such as GPU.bandwidth name."""
+    section = "GPU" if isinstance(subject, GPU) else "Model"
+    own = {key.partition(".")[2]: value for key, value in changes.items() if key.startswith(section)}
+    if not own:
+        return subject
+    figures = {**subject.figures, **read_section(own, section, complete=False)}
+    if section == "GPU":
+        return made_gpu(figures, subject.source)
+    if "n_head" in subject.figures:
+        return made_model(figures, subject.source, subject.name)._replace(weight_dtype=subject.weight_dtype)
+    if own.keys() - WHOLE_KEYS:
+        raise InputError(f"Model.{min(own.keys() - WHOLE_KEYS)} is the file's own: --set takes what is of the whole")
+    return subject._replace(params=read_parameters(figures), hidden_size=figures.get("hidden_size"), figures=figures)
 
 
 def source_name(path: str) -> str:
@@ -720,57 +631,47 @@ def source_name(path: str) -> str:
     return name if len(name) <= 120 else f"{name[:100]}... ({len(name)} characters)"
 
 
-def read_text(path: str, most: int) -> str:
-    """The text of a file, or of standard input, `-`, of at most so many bytes."""
+def read_text(path: str, most: int, parse: Callable[[str], Any] = str) -> Any:
+    """What is made of the text of a file, or of standard input, `-`, of at most so many bytes."""
     try:
         with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
             data = file.read(most + 1)
         if len(data) > most:
-            raise InputError(f"{source_name(path)}: is larger than {most >> 20} MiB")
-        return data.decode("utf-8-sig")
+            raise InputError(f"is larger than {most >> 20} MiB")
+        return parse(data.decode("utf-8-sig"))
     except OSError as error:
         trouble = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
         trouble = f"is not UTF-8 text (byte {error.start})"
-    except ValueError as error:  # a path that no file can have: a NUL byte in it
+    except json.JSONDecodeError as error:
+        trouble = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+    except RecursionError:
+        trouble = "is nested too deeply"
+    except (InputError, ValueError) as error:  # the latter: a path that no file can have, with a NUL byte in it
         trouble = str(error)
     raise InputError(f"{source_name(path)}: {trouble}")
 
 
 def read_json(path: str, finite: bool = True) -> Any:
-    """The JSON document in a file, or on standard input, `-`.
-
-    Stricter than the json module: a key given twice is an error, NaN and Infinity too if `finite`.
-    """
-    source = source_name(path)
+    """The JSON document in a file, or on standard input. A key given twice is an error, NaN too if `finite`."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise InputError(f"{source}: key {quoted(twice)} is given twice")
-        return found
+        for name, times in collections.Counter(name for name, _ in pairs).items():
+            if times > 1:
+                raise InputError(f"key {quoted(name)} is given twice")
+        return dict(pairs)
 
     def not_json(constant: str) -> NoReturn:
-        raise InputError(f"{source}: {constant} is not a JSON number")
+        raise InputError(f"{constant} is not a JSON number")
 
     def whole(digits: str) -> int:
         if len(digits) > 40:  # int() itself refuses thousands of digits, with words of its own
-            raise InputError(f"{source}: a number of {len(digits)} digits is too large")
+            raise InputError(f"a number of {len(digits)} digits is too large")
         return int(digits)
 
-    text = read_text(path, MAX_JSON_BYTES)
-    try:
-        document = json.loads(
-            text, object_pairs_hook=unique, parse_constant=not_json if finite else str, parse_int=whole
-        )
-    except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise InputError(f"{source}: is not JSON: {error.msg} ({where})") from None
-    except RecursionError:
-        raise InputError(f"{source}: is nested too deeply") from None
-    return document
+    constant = not_json if finite else str
+    parse = functools.partial(json.loads, object_pairs_hook=unique, parse_int=whole, parse_constant=constant)
+    return read_text(path, 16 * 2**20, parse)
 
 
 def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
@@ -786,43 +687,7 @@ def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
     return naming(f"{source}:", known_keys, config, CONFIG_KEYS, "it"), source
 
 
-def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, Any]:
-    """How named GPUs share the work where no flag says it."""
-    return {"split": "head" if heads_divide(model, ngpu) else "seq", "link": joining_link(gpu, ngpu)}
-
-
-def joining_link(gpu: GPU, ngpu: int) -> str:
-    """The scale-up link where the GPU has one that joins so many, or no other; else PCIe."""
-    joined = ngpu <= (gpu.nvlink_gpus or ngpu) or "pcie" not in gpu.links
-    return "nvlink" if "nvlink" in gpu.links and joined else "pcie"
-
-
-def heads_divide(model: Model, ngpu: int) -> bool:
-    """Whether GPUs get equal numbers of heads, as serving engines ask: K/V heads too, or whole copies of one."""
-    return all(
-        each.n_head % ngpu == 0 and (each.n_kv_head % ngpu == 0 or ngpu % each.n_kv_head == 0) for each in model.layers
-    )
-
-
-def check_case(gpu: GPU, model: Model, work: Workload) -> None:
-    """InputError for what cannot be: more new tokens than keys, GPUs that cannot share the work."""
-    if work.query > work.seq:
-        raise InputError(f"--query {work.query} must be at most --seq {work.seq}")
-    joined = gpu.nvlink_gpus or MAX_COUNT
-    if work.link == "nvlink" and work.ngpu > joined:
-        raise InputError(f"--link nvlink joins at most {joined} GPUs of {gpu.name}: {work.ngpu}")
-    if work.split == "head" and not heads_divide(model, work.ngpu):
-        most = min(each.n_head for each in model.layers)
-        works = [str(n) for n in range(1, min(most, 256) + 1) if heads_divide(model, n)]
-        works = [*works[:12], "..."] if len(works) > 12 else works
-        heads = " and ".join(f"{each.n_head} heads, {each.n_kv_head} K/V" for each in model.layers)
-        raise InputError(
-            f"--split head: {work.ngpu} GPUs do not share {heads} evenly (--ngpu {', '.join(works)}"
-            " do; --split seq takes any number)"
-        )
-
-
-def figure(gpu: GPU, flag: str, name: str, known: Mapping[str, float]) -> float:
+def required_figure(gpu: GPU, flag: str, name: str, known: Mapping[str, float]) -> float:
     """A GPU's figure for what a flag names; InputError if it has none."""
     if name in known:
         return known[name]
@@ -833,31 +698,47 @@ def figure(gpu: GPU, flag: str, name: str, known: Mapping[str, float]) -> float:
     raise InputError(f"--{flag} {name}: {gpu.name} has no figure for it{has}")
 
 
+def check_case(gpu: GPU, model: Model, work: Workload) -> None:
+    """InputError for what cannot be: more new tokens than keys, GPUs that cannot share the work, a missing figure."""
+    if work.query > work.seq:
+        raise InputError(f"--query {work.query} must be at most --seq {work.seq}")
+    if work.link == "nvlink" and work.ngpu > gpu.most_joined:
+        raise InputError(f"--link nvlink joins at most {gpu.most_joined} GPUs of {gpu.name}: {work.ngpu}")
+    if work.split == "head" and not model.divides(work.ngpu):
+        works = [str(n) for n in range(1, 257) if model.divides(n)]
+        works = [*works[:12], "..."] if len(works) > 12 else works
+        heads = " and ".join(f"{each.n_head} heads, {each.n_kv_head} K/V" for each in model.layers)
+        evenly = f"--ngpu {', '.join(works)} do; --split seq takes any number"
+        raise InputError(f"--split head: {work.ngpu} GPUs do not share {heads} evenly ({evenly})")
+    required_figure(gpu, "dtype", work.dtype, gpu.peaks)
+    if work.ngpu > 1:
+        required_figure(gpu, "link", work.link, gpu.links)
+
+
 # ------------------------------------------------------------- published config.json files
 
-ALIASES = {  # what they call each quantity, in order of precedence
-    "n_layer": "num_hidden_layers n_layer n_layers num_layers layers",
-    "n_head": "num_attention_heads n_head n_heads num_heads attention_heads",
-    "n_kv_head": "num_key_value_heads n_kv_heads n_head_kv num_kv_heads num_attention_groups num_query_groups"
-    " num_multi_query_heads kv_n_heads",
-    "dim_head": "head_dim attention_head_dim kv_channels dim_head",
-    "hidden": "hidden_size n_embd n_embed d_model dim embed_dim",
-    "longest": "max_position_embeddings n_positions max_seq_len seq_length model_max_length n_ctx",
-    "window": "local_attention sliding_window sliding_window_size attention_window_size attention_chunk_size"
-    " window_size",
-    "width": "intermediate_size_mlp dense_intermediate_size prefix_dense_intermediate_size intermediate_size"
-    " ffn_hidden_size ffn_dim n_inner",
-    "activation": "hidden_act hidden_activation activation_function activation",
-    "n_expert": "num_local_experts num_experts n_routed_experts moe_num_experts",
-    "n_active": "num_experts_per_tok experts_per_token num_experts_per_token moe_topk moe_k moe_top_k top_k_experts",
-    "expert_width": "moe_intermediate_size intermediate_size",
-    "n_shared": "n_shared_experts num_shared_experts moe_num_shared_experts",
-    "shared_width": "shared_expert_intermediate_size shared_intermediate_size share_expert_dim",
-    "n_dense": "first_k_dense_replace num_dense_layers moe_layer_start_index",
-    "sparse_step": "interleave_moe_layer_step decoder_sparse_step",
-}
-READ = {key for keys in ALIASES.values() for key in keys.split()}
-KIND_PARTS = {"windowed": re.compile("swa_|sliding_(?=att)"), "full": re.compile("global_")}  # of keys for one kind
+# What they call each quantity, in order of precedence.
+ALIASES = """\
+n_layer      num_hidden_layers n_layer n_layers num_layers layers
+n_head       num_attention_heads n_head n_heads num_heads attention_heads
+n_kv_head    num_key_value_heads n_kv_heads n_head_kv num_kv_heads num_attention_groups num_query_groups num_multi_query_heads kv_n_heads
+dim_head     head_dim attention_head_dim kv_channels dim_head
+hidden       hidden_size n_embd n_embed d_model dim embed_dim
+longest      max_position_embeddings n_positions max_seq_len seq_length model_max_length n_ctx
+window       local_attention sliding_window sliding_window_size attention_window_size attention_chunk_size window_size
+width        intermediate_size_mlp dense_intermediate_size prefix_dense_intermediate_size intermediate_size ffn_hidden_size ffn_dim n_inner
+activation   hidden_act hidden_activation activation_function activation
+n_expert     num_local_experts num_experts n_routed_experts moe_num_experts
+n_active     num_experts_per_tok experts_per_token num_experts_per_token moe_topk moe_k moe_top_k top_k_experts
+expert_width moe_intermediate_size intermediate_size
+n_shared     n_shared_experts num_shared_experts moe_num_shared_experts
+shared_width shared_expert_intermediate_size shared_intermediate_size share_expert_dim
+n_dense      first_k_dense_replace num_dense_layers moe_layer_start_index
+sparse_step  interleave_moe_layer_step decoder_sparse_step
+"""
+NAMES = {line.split()[0]: line.split()[1:] for line in ALIASES.splitlines()}
+ALL_ALIASES = {key for keys in NAMES.values() for key in keys}
+KIND_PARTS = {"windowed": "swa_|sliding_(?=att)", "full": "global_"}  # of keys for one kind
 TEXT_SCOPES = ("text_config", "llm_config", "llm_cfg", "language_config", "thinker_config")  # of text decoders
 
 # The model types whose reading was checked, against transformers 5.23 or their own code; "-" is all others.
@@ -893,9 +774,8 @@ RefinedWeb=& RefinedWebModel=& Yi aquila baichuan btlm$ bunny-phi$ chatglm$ code
 internlm internlm2 jais$ kimi_k2@ llava_llama minicpm$ mixformer-sequential$ molmo$ moss$ nemotron-nas*$:0 phi-msft$
 plamo$ qwen$ stablelm_epoch telechat$ xverse yuan$ -?$:0
 """
-NOTES = r"(?P<name>[\w-]+)(?P<marks>[@*~%^?=&$]*)(:(?P<n_kv_head>\d*)(x(?P<dim_head>\d+))?)?(!(?P<keys>[\w,]+))?"
+TYPE_ENTRY = r"(?P<name>[\w-]+)(?P<marks>[@*~%^?=&$]*):?(?P<n_kv_head>\d*)x?(?P<dim_head>\d*)!?(?P<keys>[\w,]*)"
 WINDOWED = frozenset("*%~^?")  # marks; a class without one ignores windows
-CHECKED = {known["name"]: known for known in re.finditer(NOTES, CHECKED_TYPES)}
 # What else their classes take; in a pattern of n layers the n-th is full, the others windowed.
 CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
     "llama mistral qwen2 qwen3": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
@@ -909,6 +789,7 @@ CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
     "falcon RefinedWeb RefinedWebModel gpt_bigcode": {"multi_query": True},
     "qwen2 qwen2_moe qwen2_vl_text qwen2_5_vl_text qwen3 smollm3": {"use_sliding_window": False},
     "llama4_text": {"num_shared_experts": 1},
+    "jamba": {"attn_layer_period": 8, "attn_layer_offset": 4},
 }
 # What the cost model does not have, by the keys that say so and by how such model types begin.
 NOT_MODELLED = {
@@ -925,12 +806,12 @@ NOT_MODELLED = {
     "windowed layers with K/V heads of their own": "mimo_v2",
 }
 # Keys that, set in a type that was not checked, may change its attention, and parts that do not.
-TELLING = re.compile(
+TELLING = (
     "window|sliding|swa_|local|global|chunk|shar(e|ed|ing)_(head|kv|layer|att)|_shar(ed|ing)|recur|loop|_kv_|per_layer"
     "|expand_|compress_|index_|sparse_(att|conf)|mamba|ssm|linear|conv|lru|rwkv|_interval|layer_(group|pattern|period)"
     "|att(entio)?n_(type|mode|method|head|proj|con|layer)|state_|mixer|latent|reuse|nsa_|tpa_"
 )
-HARMLESS = re.compile("rope|expert|moe|mlp|vision|image|audio|bias|norm|^max_window_layers$|^use_")
+HARMLESS = "rope|expert|moe|mlp|vision|image|audio|bias|norm|^max_window_layers$|^use_"
 
 # The kind of a layer by the names that files give it; "none" keeps no growing KV cache.
 KIND_NAMES = {
@@ -980,7 +861,7 @@ def text_scope(document: object) -> dict[str, Any]:
 
 def with_defaults(scope: dict[str, Any], name: str) -> Config:
     """A config over what its class takes, less what it says itself, by whatever name."""
-    said = {key for keys in ALIASES.values() if not scope.keys().isdisjoint(keys.split()) for key in keys.split()}
+    said = {key for keys in NAMES.values() if not scope.keys().isdisjoint(keys) for key in keys}
     rows = [row for types, row in CLASS_DEFAULTS.items() if name in types.split()]
     inner = scope["attn_config"] if isinstance(scope.get("attn_config"), dict) else {}  # MPT, DBRX
     own = scope.get("per_layer_config") or {}
@@ -993,11 +874,11 @@ def with_defaults(scope: dict[str, Any], name: str) -> Config:
 
 def count_at(config: Config, quantity: str, default: int | None = None) -> int:
     """The count under the first of a quantity's names that is present; else the default, if any."""
-    names = ALIASES.get(quantity, quantity).split()
+    names = NAMES.get(quantity, [quantity])
+    unset = (None,) if quantity in ("n_layer", "n_head", "n_kv_head") else (None, 0, -1)
     for key in names:
-        unused = config.get(key) in (0, -1) and quantity not in ("n_layer", "n_head", "n_kv_head")
-        if config.get(key) is not None and not unused:
-            return int(naming(key, checked, config[key], COUNT))
+        if config.get(key) not in unset:
+            return int(naming(key, COUNT.checked, config[key]))
     if default is None:
         raise InputError(f"no {' or '.join(names[:2])}, and no default for it is known")
     return default
@@ -1006,14 +887,15 @@ def count_at(config: Config, quantity: str, default: int | None = None) -> int:
 def refuse_unmodelled(config: Config, known: re.Match[str]) -> None:
     """InputError for what is no decoder, or has an attention that is not modelled or not said."""
     model_type = f"model_type {quoted(config.get('model_type'))}"
+    type_name = str(config.get("model_type")).lower()
     for why, words in NOT_MODELLED.items():
         for word in words.split():
-            key = "model_type" if model_type.lower().startswith(f'model_type "{word}') else word
+            key = "model_type" if type_name.startswith(word) else word
             if config.get(key) and config[key] != "vision":  # Gemma 4: both ways at images only
                 raise InputError(f"{key} {quoted(config[key])}: {why}, not modelled")
     if config.get("is_causal") is False or "ForMaskedLM" in str(config.get("architectures")):
         raise InputError("is_causal false, or architectures ForMaskedLM: an encoder, not modelled")
-    missing = [key for key in (known["keys"] or "").split(",") if key and config.get(key) is None]
+    missing = [key for key in known["keys"].split(",") if key and config.get(key) is None]
     if missing:
         raise InputError(f"no {missing[0]}, and {model_type} has no default for it that is known")
     if known["name"] != "-":
@@ -1022,10 +904,10 @@ def refuse_unmodelled(config: Config, known: re.Match[str]) -> None:
         raise InputError("no vocab_size: not the config of a language model")
     for key, value in config.items():
         of_layers = isinstance(value, list) and len(value) == count_at(config, "n_layer")
-        telling = of_layers or (value not in (None, False, 0, 1, -1, [], {}) and TELLING.search(key))
-        plain = {part.sub("", key) for part in KIND_PARTS.values()}
-        read = plain & READ or (not isinstance(value, int) and any(key in keys.split() for keys in SCHEDULES))
-        if telling and not read and not HARMLESS.search(key):
+        telling = of_layers or (value not in (None, False, 0, 1, -1, [], {}) and re.search(TELLING, key))
+        plain = {re.sub(part, "", key) for part in KIND_PARTS.values()}
+        read = plain & ALL_ALIASES or (not isinstance(value, int) and any(key in keys.split() for keys in SCHEDULES))
+        if telling and not read and not re.search(HARMLESS, key):
             raise InputError(f"{key} {quoted(value)} may change its attention, and {model_type} was not checked")
 
 
@@ -1045,7 +927,7 @@ def scheduled(config: Config, known: re.Match[str], n: int) -> list[str]:
             continue
         try:
             if isinstance(value, (int, float)):
-                checked(value, COUNT)
+                COUNT.checked(value)
             kinds = [LAYER_KINDS[name] for name in itertools.islice(rule(value, config), n)]
         except KeyError as error:
             raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
@@ -1064,7 +946,7 @@ def layer_kinds(config: Config, known: re.Match[str]) -> list[str]:
     if n > len(INDEX):
         raise InputError(f"num_hidden_layers {n}: more layers than any model has")
     kinds, window, marks = scheduled(config, known, n), window_keys(config), known["marks"]
-    silent = config.keys().isdisjoint([*ALIASES["window"].split(), "sliding_window_per_layer"])
+    silent = config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
     unsaid = silent and "use_sliding_window" not in config
     if not kinds and ("*" in marks or (window and {*marks} & {*"%^?"}) or (unsaid and "%" in marks)):
         raise InputError("no layer_types, so which layers are of which kind is not known")
@@ -1081,13 +963,13 @@ def of_layer(config: Config, kind: str, i: int) -> Config:
     """The config as layer i sees it: what is said of its kind, or of it alone, on top."""
     own: dict[str, Any] = {}
     for key, value in config.items():
-        name = KIND_PARTS[kind].sub("", key)
+        name = re.sub(KIND_PARTS[kind], "", key)
         unused = name == key or value is None or ("global_key" in key and not config.get("attention_k_eq_v"))
         if key.endswith("_per_layer") and isinstance(value, list):
             if i >= len(value):
                 raise InputError(f"{key} has only {len(value)} entries")
             own[key.removesuffix("_per_layer")] = value[i]
-        elif name in READ and not unused and not config["per_layer_config"]:
+        elif name in ALL_ALIASES and not unused and not config["per_layer_config"]:
             own[name] = value
     if kind == "windowed" and isinstance(config.get("attention_other_setting"), dict):
         own.update(config["attention_other_setting"])  # Step 3.5
@@ -1108,50 +990,40 @@ def key_value_heads(config: Config, n_head: int, of_class: str) -> int:
             if n_head % count_at(config, key):
                 raise InputError(f"{key} {config[key]} does not divide {n_head} heads")
             return n_head // count_at(config, key)
-    said = {key for key in ALIASES["n_kv_head"].split() if config.get(key) is not None}
+    said = {key for key in NAMES["n_kv_head"] if config.get(key) is not None}
     several = config.get("new_decoder_architecture") or said - {"num_kv_heads"}  # that is not in use in Falcon 7B
-    kinds = f"{config.get('attention_head_type')} {config.get('attn_type')}"
-    if "multiquery" in kinds or (config.get("multi_query") and not several):
+    multi_query = "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}"
+    if multi_query or (config.get("multi_query") and not several):
         return 1
-    all_heads = not of_class or (of_class != "0" and "num_key_value_heads" in config)  # null says so
-    return count_at(config, "n_kv_head", n_head if all_heads else int(of_class) or None)
+    null = config.get("num_key_value_heads", 0) is None  # as many as heads, whatever other names say
+    default = n_head if not of_class or (null and of_class != "0") else int(of_class) or None
+    return count_at({} if null else config, "n_kv_head", default)
 
 
 def layer_shape(config: Config, kind: str, known: re.Match[str]) -> Layers:
     """One layer with attention, as it sees the config; Layers of one."""
     n_head, window = count_at(config, "n_head"), window_keys(config) if kind == "windowed" else 0
-    kind = "windowed" if window else "full"
     if (config.get("kv_lora_rank") or "@" in known["marks"]) and config.get("use_mla") is not False:
         if known["name"] == "minicpm3":
             config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
-        rank, rope, nope, dim_v = (count_at(config, key) for key in LATENT_KEYS)
-        return Layers(kind, 1, n_head, n_head, nope + rope, dim_v, window, rank, rope)
+        return shaped(1, n_head, {key: count_at(config, key) for key in LATENT_KEYS}, window)
     dim_head = count_at(config, "dim_head", 0 if "head_dim" in config else int(known["dim_head"] or 0))
     if not dim_head:
         width = count_at(config, "attention_projection_size", 0) or count_at(config, "hidden")  # the first: Yuan 2
         if width % n_head or known["dim_head"] == "0":
             raise InputError(f"no head_dim, and hidden_size {width} is not {n_head} heads")
         dim_head = width // n_head
-    n_kv_head = key_value_heads(config, n_head, known["n_kv_head"] or "")
+    n_kv_head = key_value_heads(config, n_head, known["n_kv_head"])
     if n_head % n_kv_head:
         raise InputError(f"num_key_value_heads {n_kv_head} does not divide {n_head} heads")
     dim_v = count_at(config, "v_head_dim", dim_head) if known["name"] == "-" else dim_head
-    return Layers(kind, 1, n_head, n_kv_head, dim_head, dim_v, window)
+    return shaped(1, n_head, {"n_kv_head": n_kv_head, "dim_head": dim_head, "v_head_dim": dim_v}, window)
 
 
-def sparse_layers(config: Config, n: int) -> int:
-    """How many of n layers have experts, where any has."""
-    for key in ("mlp_layer_types", "moe_layer_freq"):
-        if isinstance(config.get(key), list):
-            return sum({"sparse": 1, "dense": 0, 1: 1, 0: 0}[each] for each in config[key][:n])
-    first, step = count_at(config, "n_dense", 0), count_at(config, "sparse_step", 1)
-    return sum((i + 1) % step == 0 and i not in (config.get("mlp_only_layers") or ()) for i in range(first, n))
-
-
-def parameters(config: Config, known: re.Match[str], layers: Sequence[Layers]) -> dict[str, int]:
+def counted_parameters(config: Config, known: re.Match[str], layers: Sequence[Layers]) -> dict[str, int]:
     """All parameters, and those that a token uses, without norms and biases; nothing where that is not known."""
     uncounted = ("hidden_size_per_layer_input", "moe_latent_size", "enable_moe_block")
-    act = next((config[key] for key in ALIASES["activation"].split() if config.get(key)), "")
+    act = next((config[key] for key in NAMES["activation"] if config.get(key)), "")
     if "$" in known["marks"] or any(map(config.get, uncounted)) or not (act or "&" in known["marks"]):
         return {}
     hidden, attention = count_at(config, "hidden"), 0
@@ -1162,7 +1034,12 @@ def parameters(config: Config, known: re.Match[str], layers: Sequence[Layers]) -
         latent = each.kv_lora_rank * (queries - each.n_head * each.qk_rope_head_dim + values)
         attention += each.n_layer * (one + latent)
     n, expert, active = sum(x.n_layer for x in layers), count_at(config, "n_expert", 0), count_at(config, "n_active", 0)
-    sparse = sparse_layers(config, n) if expert > 1 else 0
+    first, step = count_at(config, "n_dense", 0), count_at(config, "sparse_step", 1)
+    dense = config.get("mlp_only_layers")
+    sparse = sum((i + 1) % step == 0 and i not in (dense or ()) for i in range(first, n)) if expert > 1 else 0
+    for key in ("mlp_layer_types", "moe_layer_freq"):
+        if isinstance(config.get(key), list) and sparse:
+            sparse = sum({"sparse": 1, "dense": 0, 1: 1, 0: 0}[each] for each in config[key][:n])
     width = count_at(config, "width", 4 * hidden if "&" in known["marks"] else 0)
     expert_width = count_at(config, "expert_width", 0)
     if (sparse < n and not width) or (sparse and not (expert_width and 0 < active <= expert)):
@@ -1180,7 +1057,8 @@ def published_model(document: object, name: str, source: str) -> Model:
     """The model that a published config describes; InputError for what is not known to be read right."""
     scope = text_scope(document)
     model_type = scope.get("model_type")
-    known = CHECKED.get(str(model_type)) or CHECKED.get(f"{model_type}_text") or CHECKED["-"]
+    checked = {known["name"]: known for known in re.finditer(TYPE_ENTRY, CHECKED_TYPES)}
+    known = checked.get(str(model_type)) or checked.get(f"{model_type}_text") or checked["-"]
     config = with_defaults(scope, known["name"])
     refuse_unmodelled(config, known)
     kinds = layer_kinds(config, known)
@@ -1201,112 +1079,74 @@ def published_model(document: object, name: str, source: str) -> Model:
         if 1 < expert >= active > 0:
             figures.update(n_expert=expert, n_expert_active=active)
         if "none" not in kinds:
-            figures.update(parameters(config, known, layers))
-    return Model(
-        name=name,
-        n_layer=len(kinds),
-        layers=tuple(layers),
-        params=read_parameters(figures),
-        hidden_size=figures.get("hidden_size"),
-        figures=figures,
-        source=source,
-        notes=tuple(f"{name}: {note}" for note in notes),
-    )
+            figures.update(counted_parameters(config, known, layers))
+    params, hidden, warned = read_parameters(figures), figures.get("hidden_size"), [f"{name}: {x}" for x in notes]
+    return Model(name, len(kinds), tuple(layers), params, hidden, figures, source, notes=tuple(warned))
 
 
-def with_figures(model: Model, changes: Mapping[str, Any]) -> Model:
-    """A published model with other figures of the whole, by the config's keys and in its units."""
-    own = changes.keys() - "params_b active_params_b n_expert n_expert_active hidden_size".split()
-    if own:
-        raise InputError(f"Model.{min(own)} is the file's own: --set takes what is of the whole")
-    figures = {**model.figures, **{key: in_base_units(changes[key], CONFIG_KEYS["Model"][key]) for key in changes}}
-    return model._replace(params=read_parameters(figures), hidden_size=figures.get("hidden_size"), figures=figures)
-
-
-def import_model(path: str, changes: Mapping[str, Any] = {}) -> Model:
+def import_model(path: str) -> Model:
     """The model that a published config.json (a file, or the folder that holds it) describes."""
     file = os.path.join(path, "config.json") if os.path.isdir(path) else path
     document = naming("--model", read_json, file, False)
     folder, name = os.path.split(os.path.abspath(file))
     name = source_name(os.path.basename(folder) if name == "config.json" else name.removesuffix(".json"))
-    where = f"--model {source_name(file)}:"
-    model: Model = naming(where, published_model, document, name, source_name(file))
-    changed: Model = naming(where, with_figures, model, changes)
-    return changed
+    return naming(f"--model {source_name(file)}:", published_model, document, name, source_name(file))
 
 
 # ------------------------------------------------------------------------------------------ by name
 
 
-def match_name(name: str, known: Iterable[str], flag: str) -> str:
-    """The known name that is meant, or that alone begins so."""
-    wanted = squashed(name)
+def catalogue_row(name: str, table: str, flag: str) -> dict[str, Any]:
+    """The row whose name is meant, or that alone begins so."""
+    known, wanted = catalogue(table), squashed(name)
     found = [each for each in known if squashed(each).startswith(wanted)] if wanted else []
-    exact = [each for each in found if squashed(each) == wanted]
-    if len(exact or found) == 1:
-        return (exact or found)[0]
+    found = [each for each in found if squashed(each) == wanted] or found
+    if len(found) == 1:
+        return dict(known[found[0]])
     if found:
         raise InputError(f"--{flag} {quoted(name)} could be {', '.join(found)}")
     hint = did_you_mean(name, known) or f"; --list-{flag}s lists the known ones"
     raise InputError(f"--{flag} {quoted(name)} is not in the catalogue{hint}")
 
 
-def find_gpu(name: str, changes: Mapping[str, Any] = {}) -> GPU:
-    """A GPU of the catalogue, with other figures by the config's keys and in its units."""
-    rows = catalogue(GPUS)
-    section = dict(rows[match_name(name, rows, "gpu")])
+def find_gpu(name: str) -> GPU:
+    section = catalogue_row(name, GPUS, "gpu")
     if "architecture" in section:
         section.update({**catalogue(ARCHITECTURES)[section["architecture"]], **PCIE_CONSTANTS})
         del section["architecture"]
-    return read_gpu({**section, **changes}, "catalogue", complete=False)
+    return made_gpu(read_section(section, "GPU", complete=False), "catalogue")
 
 
-def find_model(name: str, changes: Mapping[str, Any] = {}) -> Model:
+def find_model(name: str) -> Model:
     """A model of the catalogue, or one that a published config.json describes."""
-    rows = catalogue(MODELS)
     path_like = os.sep in name or name.endswith(".json") or name == "-"
-    if path_like or (squashed(name) not in map(squashed, rows) and os.path.lexists(name)):
+    if path_like or (squashed(name) not in map(squashed, catalogue(MODELS)) and os.path.lexists(name)):
         if name.count("/") == 1 and not os.path.lexists(name) and not name.endswith(".json"):
             where = f"its config.json is at huggingface.co/{source_name(name)}"
             raise InputError(f"--model {quoted(name)}: No such file or directory; {where}")
-        return import_model(name, changes)
-    section = {**rows[match_name(name, rows, "model")], **changes}
-    weights = section.pop("weights", None)
-    return read_model(section, "catalogue", section.pop("name"))._replace(weight_dtype=weights)
+        return import_model(name)
+    section = catalogue_row(name, MODELS, "model")
+    weights, name = section.pop("weights", None), section.pop("name")
+    return made_model(read_section(section, "Model"), "catalogue", name)._replace(weight_dtype=weights)
 
 
-class Subject(NamedTuple):
-    """A GPU or a model that is asked for, and how it is made with other figures."""
-
-    base: Any
-    changed: Callable[[Mapping[str, Any]], Any]  # by the config's keys and in its units
-
-
-def subjects(flags: Mapping[str, Any]) -> tuple[list[Subject], list[Subject]]:
+def subjects(flags: Mapping[str, Any]) -> tuple[list[GPU], list[Model]]:
     """The GPUs and the models, each by name or from the config; measured kernels need no model."""
+    config = functools.cache(read_config)
 
-    @functools.cache
-    def config() -> tuple[Mapping[str, Any], str]:
-        return read_config(flags.get("config"))
+    def own(section: str, made: Callable[..., Any]) -> Any:
+        sections, source = config(flags.get("config"))
+        return naming(f"{source}:", lambda: made(read_section(sections.get(section, {}), section), source))
 
-    def named(flag: str, table: str, find: Callable[..., Any], read: Callable[..., Any]) -> list[Subject]:
-        def own(changes: Mapping[str, Any]) -> Any:
-            sections, source = config()
-            section = sections.get(SECTIONS[flag], {})
-            changed = {**section, **changes} if isinstance(section, dict) else section
-            return naming(f"{source}:", read, changed, source)
+    def named(flag: str, table: str, find: Callable[[str], Any], made: Callable[..., Any]) -> list[Any]:
+        names = flags.get(flag, "config").split(",")
+        if "" in names:
+            raise InputError(f"--{flag} takes names, not nothing")
+        every = [each for name in names for each in (catalogue(table) if name == "all" else [name])]
+        return [own(SECTIONS[flag], made) if each == "config" else find(each) for each in every]
 
-        found = []
-        for name in flags.get(flag, "config").split(","):
-            if not name:
-                raise InputError(f"--{flag} takes names, not nothing")
-            for each in catalogue(table) if name == "all" else [name]:
-                make = own if each == "config" else functools.partial(find, each)
-                found.append(Subject(make({}), make))
-        return found
-
-    gpus = named("gpu", GPUS, find_gpu, read_gpu)
-    return gpus, [] if "measured" in flags else named("model", MODELS, find_model, read_model)
+    gpus = named("gpu", GPUS, find_gpu, made_gpu)
+    return gpus, [] if "measured" in flags else named("model", MODELS, find_model, made_model)
 
 
 # ------------------------------------------------------------------------------- cost model
@@ -1352,26 +1192,10 @@ class Counts(NamedTuple):
         return self.gpu_flops / self.gpu_bytes
 
 
-Record = TypeVar("Record", Terms, Counts)
-
-
-def summed(parts: Sequence[tuple[int, Record]]) -> Record:
+def summed(parts: Iterable[tuple[int, Any]]) -> Any:
     """The sum of records, each so many times; sum() would round floats otherwise from Python 3.12 on."""
-    count, first = parts[0]
-    total: list[Any] = [count * value for value in first]
-    for count, record in parts[1:]:
-        total = [before + count * value for before, value in zip(total, record)]
-    return type(first)(*total)
-
-
-class Rates(NamedTuple):
-    """What a GPU's datasheet promises in one case."""
-
-    compute: float  # FLOP/s in the precision of the arithmetic
-    gemm_compute: float  # FLOP/s of products with weights
-    gemm_bits: int  # width of what these compute in
-    memory: float  # bytes/s
-    link: float  # bytes/s, both directions together; infinite for one GPU
+    times = [type(record)(*[count * value for value in record]) for count, record in parts]
+    return type(times[0])(*[functools.reduce(operator.add, values) for values in zip(*times)])
 
 
 class Operands(NamedTuple):
@@ -1424,19 +1248,18 @@ class Exchange(NamedTuple):
 
     name: str
     precision: str
-    bytes: float  # over all GPUs; of an all-reduce, the tensor that is summed
-    directions: int  # of the link that it can use at once: 2 as the user's document has it, else 1
+    bytes: float  # of the document's over all GPUs, of others that each takes in; of an all-reduce, the tensor
+    directions: int = 1  # of the link that it can use at once: 2 as the user's document has it
     reduces: bool = False
 
 
 class Shares(NamedTuple):
-    """The busiest GPU's part of one layer, by what is shared."""
+    """The busiest GPU's part of one layer, by what is shared; all of it where nothing is said."""
 
-    scores: float  # FLOPs, S, and what is projected
-    kv: float  # K and V
-    rows: float  # Q and A
-    latents: float  # that are projected
-    kv_heads: float  # of all sequences
+    scores: float = 1  # FLOPs, S, and what is projected
+    kv: float = 1  # K and V
+    rows: float = 1  # Q and A
+    latents: float = 1  # that are projected
 
 
 class Layer(NamedTuple):
@@ -1445,10 +1268,8 @@ class Layer(NamedTuple):
     shape: Layers
     operands: Operands
     share: Shares
-    kernels: Sequence[Kernel]
-    kernel_terms: Sequence[Terms]  # of each kernel
-    exchanges: Sequence[Exchange]
-    exchange_s: Sequence[float]  # of each exchange
+    kernels: Sequence[tuple[Kernel, Terms]]
+    exchanges: Sequence[tuple[Exchange, float]]  # with the seconds of each
     counts: Counts
     terms: Terms
     bound_s: float
@@ -1468,7 +1289,7 @@ class Memory(NamedTuple):
 
 
 class Analysis(NamedTuple):
-    """A case and what it costs; every view prints from this alone."""
+    """A case and what it costs."""
 
     gpu: GPU
     model: Model
@@ -1479,29 +1300,14 @@ class Analysis(NamedTuple):
     terms: Terms
     bound_s: float  # no implementation of this algorithm in this precision is faster
     rest_s: float | None  # everything but attention; None: parameter count unknown
+    step_s: float | None
+    attention_share: float | None
+    new_tokens: int
+    attention_tokens_per_s: float | None  # None: it does not fit
+    step_tokens_per_s: float | None
     ridge: float  # arithmetic intensity where reading takes as long as computing, FLOP/byte
     memory: Memory
     changed: Mapping[str, Any] = {}  # figures that --set gave, by their keys
-
-    @property
-    def new_tokens(self) -> int:
-        return self.work.batch * self.work.query
-
-    @property
-    def step_s(self) -> float | None:
-        return None if self.rest_s is None else self.terms.total_s + self.rest_s
-
-    @property
-    def attention_share(self) -> float | None:
-        return None if self.step_s is None else self.terms.total_s / self.step_s
-
-    @property
-    def attention_tokens_per_s(self) -> float | None:
-        return self.new_tokens / self.terms.total_s if self.memory.fits else None
-
-    @property
-    def step_tokens_per_s(self) -> float | None:
-        return self.new_tokens / self.step_s if self.step_s and self.memory.fits else None
 
 
 # Rows of a tile that packs the query heads of a K/V head, and of one that holds a single head's.
@@ -1511,19 +1317,6 @@ MOST_OF_ONE_OR_TWO_SHOTS = 2**24
 # Products with weights, fitted to measured ones (README, "The rest of the step"): what a kernel costs, and the parts
 # of the peak in 16 bits and more, of the peak below, and of the bandwidth.
 GEMM_LAUNCH_S, GEMM_EFFICIENCY, NARROW_GEMM_EFFICIENCY, GEMM_BANDWIDTH = 10e-6, 0.75, 0.6, 0.88
-
-
-def case_rates(gpu: GPU, work: Workload) -> Rates:
-    """The datasheet's; InputError if the GPU lacks a figure that this case needs."""
-    compute = figure(gpu, "dtype", work.dtype, gpu.peaks)
-    gemm_dtype = work.weight_dtype if work.weight_dtype in gpu.peaks else work.dtype
-    return Rates(
-        compute=compute,
-        gemm_compute=gpu.peaks[gemm_dtype],
-        gemm_bits=bits(gemm_dtype),
-        memory=gpu.bandwidth,
-        link=figure(gpu, "link", work.link, gpu.links) if work.ngpu > 1 else math.inf,
-    )
 
 
 def causal_pairs(seq: int, query: int, window: int) -> int:
@@ -1537,159 +1330,129 @@ def causal_pairs(seq: int, query: int, window: int) -> int:
     return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
 
 
-def operands(layers: Layers, work: Workload) -> Operands:
-    """The shapes, FLOPs and bytes of one layer (README, "The cost model"). Latent attention absorbs its projections
-    in decode and reads the latents, prefill projects them to plain K and V heads; in between, whichever needs fewer
-    FLOPs.
-    """
-    if not layers.kv_lora_rank:
-        return operands_in_form(None, layers, work)
-    absorbed = operands_in_form("absorbed", layers, work)
-    plain = operands_in_form("plain", layers, work)
-    if work.phase == "extend":
-        return plain if plain.flops < absorbed.flops else absorbed
-    return plain if work.phase == "prefill" else absorbed
-
-
 def operands_in_form(form: str | None, layers: Layers, work: Workload) -> Operands:
     query, heads, rank = work.query, work.batch * layers.n_head, layers.kv_lora_rank
     keys = min(work.seq, layers.window + query - 1) if layers.window else work.seq
-    n_kv_head, d_qk, d_v = layers.n_kv_head, layers.dim_qk, layers.dim_v
     stored, projected_rows = work.kv_dtype, 0
     if form == "absorbed":
-        n_kv_head, d_qk, d_v = 1, layers.row_elements, rank
+        layers = layers._replace(n_kv_head=1, dim_qk=layers.row_elements, dim_v=rank)
     elif form == "plain":  # K and V were just projected, they are not the cache
         stored, projected_rows = work.dtype, keys - query
     rows = keys - 1 if work.phase == "decode" else keys
     pairs = causal_pairs(work.seq, query, layers.window) if work.fused else query * keys
-    projected_width = d_qk - layers.qk_rope_head_dim + d_v
+    projected_width = layers.dim_qk - layers.qk_rope_head_dim + layers.dim_v
     return Operands(
         latent_form=form,
-        n_kv_head=n_kv_head,
-        dim_qk=d_qk,
-        dim_v=d_v,
+        n_kv_head=layers.n_kv_head,
+        dim_qk=layers.dim_qk,
+        dim_v=layers.dim_v,
         keys=keys,
         read_rows=rows,
         pairs=pairs,
-        scores_flops=heads * pairs * (2 * d_qk - 1),
-        values_flops=heads * d_v * (2 * pairs - query),
+        scores_flops=heads * pairs * (2 * layers.dim_qk - 1),
+        values_flops=heads * layers.dim_v * (2 * pairs - query),
         projected_flops=2 * heads * projected_rows * rank * projected_width,
-        q_bytes=stored_bytes(heads * query * d_qk, work.dtype),
-        k_bytes=stored_bytes(work.batch * n_kv_head * rows * d_qk, stored),
-        v_bytes=stored_bytes(work.batch * n_kv_head * rows * d_v, stored),
+        q_bytes=stored_bytes(heads * query * layers.dim_qk, work.dtype),
+        k_bytes=stored_bytes(work.batch * layers.n_kv_head * rows * layers.dim_qk, stored),
+        v_bytes=stored_bytes(work.batch * layers.n_kv_head * rows * layers.dim_v, stored),
         s_bytes=stored_bytes(heads * query * keys, work.dtype),
-        a_bytes=stored_bytes(heads * query * d_v, work.dtype),
+        a_bytes=stored_bytes(heads * query * layers.dim_v, work.dtype),
         latent_bytes=stored_bytes(work.batch * projected_rows * layers.row_elements, work.kv_dtype),
         projected_bytes=stored_bytes(heads * projected_rows * projected_width, work.dtype),
     )
 
 
-def output_all_reduce(tokens: int, hidden_size: int, dtype: str) -> Exchange:
-    """Of a projection's output. What GPUs add up is at least 16 bits wide."""
-    wide = dtype if bits(dtype) >= 16 else "bf16"
-    size = stored_bytes(tokens * hidden_size, wide)
-    return Exchange("all-reduce", wide, size, directions=1, reduces=True)
+# Latent attention absorbs its projections in decode and reads the latents, prefill projects them to plain K and V
+# heads; in between, whichever needs fewer FLOPs, of equal ones the first.
+LATENT_FORMS = {"decode": ["absorbed"], "prefill": ["plain"], "extend": ["absorbed", "plain"]}
 
 
-def layer_exchanges(layers: Layers, ops: Operands, work: Workload, hidden: int) -> list[Exchange]:
-    """What GPUs send each other for one layer's attention, in its order."""
-    n, batch, query = work.ngpu, work.batch, work.query
-    if n == 1 or work.split == "batch":
-        return []
-    reduced = output_all_reduce(batch * query, hidden, work.dtype)
+def operands(layers: Layers, work: Workload) -> Operands:
+    """The shapes, FLOPs and bytes of one layer (README, "The cost model")."""
+    forms = LATENT_FORMS[work.phase] if layers.kv_lora_rank else [None]
+    return min([operands_in_form(form, layers, work) for form in forms], key=lambda ops: ops.flops)
+
+
+def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) -> tuple[Shares, Sequence[Exchange]]:
+    """The busiest GPU's part of a layer's attention, and what several GPUs send each other for it, in its order."""
+    n, batch, part = work.ngpu, work.batch, 1 / work.ngpu
+    if work.split == "batch":
+        return Shares(**dict.fromkeys(Shares._fields, -(-batch // n) / batch)), []
     if work.split == "head":
-        return [reduced]
+        kv = max(part, 1 / ops.n_kv_head)
+        return Shares(scores=part, kv=kv, rows=part), [output]
+    keys_stay = Shares(scores=part, kv=part, latents=part)
     if not work.fused:  # the user's document
-        return [
-            Exchange("scores", work.dtype, ops.s_bytes, directions=2),
-            Exchange("values", work.dtype, ops.a_bytes, directions=2),
-        ]
+        parts = {"scores": ops.s_bytes, "values": ops.a_bytes}
+        return keys_stay, [Exchange(name, work.dtype, size, directions=2) for name, size in parts.items()]
     # Queries go round and return with partial outputs and the logarithm of each row's sum, or keys and values go
     # round: pass-Q and pass-KV (arXiv:2411.01783), whichever is less.
-    row_bits = ops.dim_qk * bits(work.dtype) + ops.dim_v * bits(reduced.precision) + 32
-    queries = (n - 1) * batch * layers.n_head * query * row_bits / (8 * n)
+    row_bits = ops.dim_qk * bits(work.dtype) + ops.dim_v * bits(output.precision) + 32
+    queries = (n - 1) * batch * layers.n_head * work.query * row_bits / (8 * n)
     rows = min(ops.read_rows, layers.window) if layers.window else ops.read_rows
     keys = (n - 1) * batch * layers.row_elements * rows * bits(work.kv_dtype) / (8 * n)
-    passed = Exchange("queries", work.dtype, queries, directions=1)
-    if keys < queries:
-        passed = Exchange("keys and values", work.kv_dtype, keys, directions=1)
-    return [passed, reduced]
-
-
-def busiest_shares(ops: Operands, work: Workload, exchanges: Sequence[Exchange]) -> Shares:
-    n = work.ngpu
-    if work.split == "batch":
-        part = -(-work.batch // n) / work.batch
-        return Shares(part, part, part, part, part)
-    if work.split == "head":
-        kv = max(1 / n, 1 / ops.n_kv_head)
-        return Shares(1 / n, kv, 1 / n, 1, kv)
-    if exchanges and exchanges[0].name == "keys and values":
-        return Shares(1 / n, 1, 1 / n, 1 / n, 1)
-    return Shares(1 / n, 1 / n, 1, 1 / n, 1)
+    if queries <= keys:
+        return keys_stay, [Exchange("queries", work.dtype, queries), output]
+    queries_stay = Shares(scores=part, rows=part, latents=part)
+    return queries_stay, [Exchange("keys and values", work.kv_dtype, keys), output]
 
 
 def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) -> list[Kernel]:
     """What the busiest GPU runs for one layer: one kernel if fused, else three; before them what projects latents."""
-    heads_of_kv = work.batch * ops.n_kv_head * share.kv_heads
+    heads_of_kv = work.batch * ops.n_kv_head * (1 if work.split == "seq" else share.kv)  # keys split: some of each head
     query_rows = work.batch * layers.n_head * work.query * share.rows
     packed = math.ceil(query_rows / heads_of_kv / PACKED_ROWS)
     alone = query_rows / heads_of_kv / work.query * math.ceil(work.query / TILE_ROWS)
     tiles = heads_of_kv * min(packed, alone)
     flops = (ops.scores_flops + ops.values_flops) * share.scores
     longest = min(work.seq, layers.window or work.seq) if work.fused else ops.keys
+    q, a, s = ops.q_bytes * share.rows, ops.a_bytes * share.rows, ops.s_bytes * share.scores
     attention = Kernel(
         name="attention",
         flops=flops,
         exponentials=work.batch * layers.n_head * ops.pairs * share.scores,
+        bytes=ops.kv_bytes * share.kv + q + a,
         tiles=tiles,
         full_tiles=min(tiles, query_rows / PACKED_ROWS),
         width=ops.dim_qk,
         tail_flops=min(work.query, TILE_ROWS) * (flops / query_rows) * (longest * work.query / ops.pairs - 1),
         overlaps=work.fused and ops.latent_form == "absorbed",
     )
-    q, a, s = ops.q_bytes * share.rows, ops.a_bytes * share.rows, ops.s_bytes * share.scores
-    k, v = ops.k_bytes * share.kv, ops.v_bytes * share.kv
-    kernels = [attention._replace(bytes=ops.kv_bytes * share.kv + q + a)]
+    kernels = [attention]
     if not work.fused:
-        scores, values = ops.scores_flops * share.scores, ops.values_flops * share.scores
+        alike = attention._replace(exponentials=0)
+        k, v = ops.k_bytes * share.kv, ops.v_bytes * share.kv
         kernels = [
-            attention._replace(name="S = Q K^T", flops=scores, exponentials=0, bytes=k + q + s),
+            alike._replace(name="S = Q K^T", flops=ops.scores_flops * share.scores, bytes=k + q + s),
             attention._replace(name="softmax", flops=0, bytes=2 * s),
-            attention._replace(name="A = S V", flops=values, exponentials=0, bytes=v + s + a),
+            alike._replace(name="A = S V", flops=ops.values_flops * share.scores, bytes=v + s + a),
         ]
     if ops.projected_flops:
         traffic = ops.latent_bytes * share.latents + ops.projected_bytes * share.scores
-        projection = Kernel("projection", ops.projected_flops * share.scores, bytes=traffic)
-        kernels.insert(0, projection)
+        kernels.insert(0, Kernel("projection", flops=ops.projected_flops * share.scores, bytes=traffic))
     return kernels
 
 
-def kernel_bound(kernel: Kernel, rates: Rates) -> Terms:
-    """The roofline (Williams et al., 2009): as if computing and reading overlapped in full."""
-    compute_s, memory_s = kernel.flops / rates.compute, kernel.bytes / rates.memory
+def kernel_bound(kernel: Kernel, compute: float, memory: float) -> Terms:
+    """The roofline (Williams et al., 2009) of FLOP/s and bytes/s: as if computing and reading overlapped in full."""
+    compute_s, memory_s = kernel.flops / compute, kernel.bytes / memory
     return Terms(compute_s, memory_s, total_s=max(compute_s, memory_s))
 
 
-def kernel_estimate(kernel: Kernel, rates: Rates, constants: Constants) -> Terms:
-    """At the rates that measured kernels reach. They overlap computing and reading little, but for absorbed latent
-    attention. What a tile costs beyond the first of a multiprocessor is hidden behind either, what it costs to begin
-    and end one with many rows is not.
+def kernel_estimate(kernel: Kernel, compute: float, memory: float, constants: Constants) -> Terms:
+    """At the part of the datasheet's FLOP/s and bytes/s that measured kernels reach. They overlap computing and reading
+    little, but for absorbed latent attention. What a tile costs beyond the first of a multiprocessor is hidden behind
+    either, what it costs to begin and end one with many rows is not.
     """
-    count = constants["multiprocessors"]
-    compute = rates.compute * constants["compute_efficiency"]
-    compute_s = kernel.tail_flops * count / compute + max(
-        kernel.flops / compute, kernel.exponentials / (constants["exponentials"] * count)
-    )
-    reached = "latent_bandwidth_efficiency" if kernel.overlaps else "bandwidth_efficiency"
-    memory_s = kernel.bytes / (rates.memory * constants[reached])
+    multiprocessors, attained = constants["multiprocessors"], compute * constants["compute_efficiency"]
+    busy_s = max(kernel.flops / attained, kernel.exponentials / (constants["exponentials"] * multiprocessors))
+    compute_s = kernel.tail_flops * multiprocessors / attained + busy_s
+    efficiency = constants["latent_bandwidth_efficiency" if kernel.overlaps else "bandwidth_efficiency"]
+    memory_s = kernel.bytes / (memory * efficiency)
     work_s = max(compute_s, memory_s) if kernel.overlaps else compute_s + memory_s
-    further = max(0.0, kernel.tiles / count - 1) * (128 + kernel.width) / 256
-    overhead_s = (
-        constants["launch_s"]
-        + max(0.0, constants["wave_s"] * further - work_s)
-        + constants["tile_s"] * kernel.full_tiles / count
-    )
+    further = max(0.0, kernel.tiles / multiprocessors - 1) * (128 + kernel.width) / 256
+    waves_s = max(0.0, constants["wave_s"] * further - work_s)
+    overhead_s = constants["launch_s"] + waves_s + constants["tile_s"] * kernel.full_tiles / multiprocessors
     return Terms(compute_s, memory_s, overhead_s=overhead_s, total_s=work_s + overhead_s)
 
 
@@ -1698,41 +1461,39 @@ def exchange_bound(exchange: Exchange, link: float) -> float:
     return exchange.bytes / (link / 2 * exchange.directions)
 
 
-def exchange_estimate(exchange: Exchange, work: Workload, rate: float, constants: Constants) -> float:
-    """Seconds at the rate that measured exchanges reach. Over the scale-up link an all-reduce is one-shot (each GPU
-    sends all of it to every other) or two-shot (reduce-scatter and all-gather), whichever is shorter, and above 16
-    MiB another library's; over PCIe it goes round a ring.
+def exchange_estimate(exchange: Exchange, n: int, link: str, rate: float, constants: Constants) -> float:
+    """Seconds at the part of the link's bytes/s that measured exchanges reach. Over the scale-up link an all-reduce is
+    one-shot (each GPU sends all of it to every other) or two-shot (reduce-scatter and all-gather), whichever is
+    shorter, and above 16 MiB another library's; over PCIe it goes round a ring.
     """
-    n, at_full_rate_s = work.ngpu, exchange_bound(exchange, rate)
-    ring_s = 2 * (n - 1) / n * at_full_rate_s
-    if work.link == "pcie":
-        latency_s, hop_s = constants["pcie_latency_s"], constants["pcie_hop_s"]
-        if exchange.reduces:
-            return latency_s + 2 * (n - 1) * hop_s + ring_s / constants["pcie_efficiency"]
-        return latency_s + hop_s * math.log2(n) + at_full_rate_s / constants["pcie_efficiency"]
-    efficiency = constants["link_efficiency"]
-    if exchange.reduces and exchange.bytes > MOST_OF_ONE_OR_TWO_SHOTS:
-        return constants["link_library_s"] + ring_s / efficiency
-    latency_s = constants["link_latency_s"] + constants["link_hop_s"] * math.log2(n)
+    start = "pcie" if link == "pcie" else "link"
+    round_a_ring = exchange.reduces and start == "pcie"
+    hops = 2 * (n - 1) if round_a_ring else math.log2(n)
+    latency_s = constants[f"{start}_latency_s"] + constants[f"{start}_hop_s"] * hops
+    sent_s, efficiency = exchange_bound(exchange, rate), constants[f"{start}_efficiency"]
     if not exchange.reduces:
-        return latency_s + at_full_rate_s / efficiency
-    one_shot_s = (n - 1) * at_full_rate_s / efficiency
-    two_shot_s = constants["link_two_shot_s"] + ring_s / efficiency
-    return latency_s + min(one_shot_s, two_shot_s)
+        return latency_s + sent_s / efficiency
+    ring_s = 2 * (n - 1) / n * sent_s / efficiency
+    if round_a_ring:
+        return latency_s + ring_s
+    if exchange.bytes > MOST_OF_ONE_OR_TWO_SHOTS:
+        return constants["link_library_s"] + ring_s
+    return latency_s + min((n - 1) * sent_s / efficiency, constants["link_two_shot_s"] + ring_s)
 
 
-def analyse_layer(layers: Layers, work: Workload, hidden: int, rates: Rates, constants: Constants | None) -> Layer:
+def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, constants: Constants | None) -> Layer:
     """One layer by the bound, or with constants by the estimate."""
+    compute, memory, link = gpu.peaks[work.dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
     ops = operands(layers, work)
-    exchanges = layer_exchanges(layers, ops, work, hidden)
-    share = busiest_shares(ops, work, exchanges)
+    share, exchanges = shared_out(layers, ops, work, output)
+    exchanges = exchanges if work.ngpu > 1 else []
     kernels = layer_kernels(layers, ops, work, share)
-    kernel_terms = [kernel_bound(kernel, rates) for kernel in kernels]
-    exchange_s = [exchange_bound(each, rates.link) for each in exchanges]
+    kernel_terms = [kernel_bound(kernel, compute, memory) for kernel in kernels]
+    exchange_s = [exchange_bound(each, link) for each in exchanges]
     bound_s = max(math.fsum([terms.total_s for terms in kernel_terms]), math.fsum(exchange_s))
     if constants is not None:
-        kernel_terms = [kernel_estimate(kernel, rates, constants) for kernel in kernels]
-        exchange_s = [exchange_estimate(each, work, rates.link, constants) for each in exchanges]
+        kernel_terms = [kernel_estimate(kernel, compute, memory, constants) for kernel in kernels]
+        exchange_s = [exchange_estimate(each, work.ngpu, work.link, link, constants) for each in exchanges]
     alone, sync_s = summed([(1, terms) for terms in kernel_terms]), math.fsum(exchange_s)
     total_s = bound_s if constants is None else alone.total_s + sync_s
     read = ops.kv_bytes if work.fused else ops.k_bytes + ops.v_bytes
@@ -1747,103 +1508,112 @@ def analyse_layer(layers: Layers, work: Workload, hidden: int, rates: Rates, con
         gpu_bytes=math.fsum([kernel.bytes for kernel in kernels]),
     )
     terms = alone._replace(sync_s=sync_s, total_s=total_s)
-    return Layer(layers, ops, share, kernels, kernel_terms, exchanges, exchange_s, counts, terms, bound_s)
-
-
-def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
-    """What the cache takes in all, and with the weights (spread evenly) of each GPU's memory."""
-    width, decode = bits(work.kv_dtype), work.phase == "decode"
-    token_bits = lasting_bits = cache_bits = held_bits = 0
-    # Keys are spread over the GPUs; sequences are dealt out, the busiest GPU's are rounded up.
-    spread, shares = {"seq": (work.ngpu, 1), "batch": (1, work.ngpu)}.get(work.split, (1, 1))
-    sequences = -(-work.batch // shares)
-    growth = []  # (the most rows, bits of one on a GPU) of each kind of layer
-    for layers in model.layers:
-        row_bits = layers.n_layer * layers.row_elements * width
-        held = row_bits
-        if work.split == "head" and not layers.kv_lora_rank:  # a latent belongs to all heads
-            held = row_bits // layers.n_kv_head * max(1, layers.n_kv_head // work.ngpu)
-        rows = min(work.seq, layers.window) if layers.window else work.seq
-        rows -= decode  # the new row is still on chip
-        token_bits += row_bits
-        lasting_bits += 0 if layers.window else row_bits
-        cache_bits += rows * row_bits
-        held_bits += rows * held
-        growth.append((layers.window - decode if layers.window else MAX_COUNT, held * sequences))
-    cache_bytes = -(-work.batch * cache_bits // 8)
-    share = sequences * held_bits / (work.batch * cache_bits * spread) if cache_bits else 0.0
-    weights = None
-    if model.params is not None:
-        weights = model.params.total * bits(work.weight_dtype) / 8 / work.ngpu
-    free_bits = int((gpu.memory - (weights or 0.0)) * 8 * spread)
-    longest = longest_rows(growth, free_bits)
-    room = free_bits >= 0
-    return Memory(
-        kv_bytes_per_token=token_bits / 8,
-        kv_bytes_per_token_beyond_windows=lasting_bits / 8,
-        cache_bytes=cache_bytes,
-        gpu_cache_bytes=cache_bytes * share,
-        gpu_weight_bytes=weights,
-        fits=sequences * held_bits <= free_bits,
-        max_batch=(shares * (free_bits // held_bits) if held_bits else None) if room else 0,
-        max_seq=(None if longest is None else longest + decode) if room else 0,
-    )
+    ran, sent = list(zip(kernels, kernel_terms)), list(zip(exchanges, exchange_s))
+    return Layer(layers, ops, share, kernels=ran, exchanges=sent, counts=counts, terms=terms, bound_s=bound_s)
 
 
 def longest_rows(growth: list[tuple[int, int]], budget_bits: int) -> int | None:
     """The most rows whose cache fits into the budget; None if windows bound it for any number."""
     growing = sum(row_bits for _, row_bits in growth)
     for most, row_bits in sorted(growth):
-        rows = budget_bits // growing
-        if rows < most:
-            return min(rows, MAX_COUNT)
+        if budget_bits // growing < most:
+            return budget_bits // growing
         budget_bits -= most * row_bits
         growing -= row_bits
     return None
 
 
-def rest_of_step(model: Model, params: Parameters, work: Workload, rates: Rates, constants: Constants | None) -> float:
+def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
+    """What the cache takes in all, and with the weights (spread evenly) of each GPU's memory."""
+    decode = work.phase == "decode"  # its new row is still on chip
+    n = work.ngpu  # that keys, sequences (the busiest GPU's are rounded up) or heads are dealt out to
+    keys_to, sequences_to, heads_to = {"seq": (n, 1, 1), "batch": (1, n, 1), "head": (1, 1, n)}[work.split]
+    sequences = -(-work.batch // sequences_to)
+    token_bits = lasting_bits = cache_bits = held_bits = 0
+    growth = []  # (the most rows, bits of one on a GPU) of each kind of layer
+    for layers in model.layers:
+        row_bits = layers.n_layer * layers.row_elements * bits(work.kv_dtype)
+        kv_heads = 1 if layers.kv_lora_rank else layers.n_kv_head  # a latent belongs to all heads
+        held = row_bits // kv_heads * max(1, kv_heads // heads_to)
+        most = (layers.window or MAX_COUNT) - decode
+        rows = min(work.seq - decode, most)
+        token_bits += row_bits
+        lasting_bits += 0 if layers.window else row_bits
+        cache_bits += rows * row_bits
+        held_bits += rows * held
+        growth.append((most, held * sequences))
+    cache_bytes = -(-work.batch * cache_bits // 8)
+    share = sequences * held_bits / (work.batch * cache_bits * keys_to) if cache_bits else 0.0
+    weight_bits = model.params.total * bits(work.weight_dtype) if model.params else 0.0
+    free_bits = int((gpu.memory * 8 * n - weight_bits) * keys_to / n)
+    longest = longest_rows(growth, free_bits)
+    largest = sequences_to * (free_bits // held_bits) if held_bits else None
+    return Memory(
+        kv_bytes_per_token=token_bits / 8,
+        kv_bytes_per_token_beyond_windows=lasting_bits / 8,
+        cache_bytes=cache_bytes,
+        gpu_cache_bytes=cache_bytes * share,
+        gpu_weight_bytes=model.params and weight_bits / 8 / n,
+        fits=sequences * held_bits <= free_bits,
+        max_batch=0 if free_bits < 0 else largest,
+        max_seq=longest if longest is None else max(0, longest + decode),
+    )
+
+
+def rest_of_step(model: Model, gpu: GPU, work: Workload, output: Exchange, constants: Constants | None) -> float | None:
     """Seconds of everything but attention: each token computes with the active parameters, each weight that some
     token uses is read once, the experts of a token are chosen evenly, and the output of all layers is all-reduced
     once more each. The estimate is fitted to measured matrix products and experts (README, "The rest of the step").
     """
-    tokens, n, weight_bytes = work.batch * work.query, work.ngpu, bits(work.weight_dtype) / 8
+    if model.params is None:
+        return None
+    params, tokens, n = model.params, work.batch * work.query, work.ngpu
+    weight_bytes = bits(work.weight_dtype) / 8
+    gemm_dtype = work.weight_dtype if work.weight_dtype in gpu.peaks else work.dtype
+    compute, memory, link = gpu.peaks[gemm_dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
     always = params.total - params.routed
     chosen = params.routed * (1 - (1 - params.chosen) ** tokens)  # by some token
-    reduced = output_all_reduce(tokens, model.hidden, work.dtype)
     if constants is None:
-        reduce_s = model.n_layer * exchange_bound(reduced, rates.link)
-        compute_s = 2 * params.active * tokens / (rates.gemm_compute * n)
-        return max(compute_s, (always + chosen) * weight_bytes / (rates.memory * n), reduce_s)
-    part = GEMM_EFFICIENCY if rates.gemm_bits >= 16 else NARROW_GEMM_EFFICIENCY
-    compute, memory = rates.gemm_compute * part, rates.memory * GEMM_BANDWIDTH
-    flops = 2 * always * tokens
-    gemm_s = max(flops / compute, always * weight_bytes / memory)
+        reduce_s = model.n_layer * exchange_bound(output, link) if n > 1 else 0.0
+        compute_s = 2 * params.active * tokens / (compute * n)
+        return max(compute_s, (always + chosen) * weight_bytes / (memory * n), reduce_s)
+    compute *= GEMM_EFFICIENCY if bits(gemm_dtype) >= 16 else NARROW_GEMM_EFFICIENCY
+    memory *= GEMM_BANDWIDTH
+    gemm_s = max(2 * always * tokens / compute, always * weight_bytes / memory)
     expert_s = 2 * (params.active - always) * tokens / compute + chosen * weight_bytes / memory
     kernels_s = (4 if params.routed else 2) * GEMM_LAUNCH_S
-    reduce_s = exchange_estimate(reduced, work, rates.link, constants) if n > 1 else 0.0
+    reduce_s = exchange_estimate(output, n, work.link, link, constants) if n > 1 else 0.0
     return (gemm_s + expert_s) / n + model.n_layer * (kernels_s + reduce_s)
 
 
 def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) -> Analysis:
     """The whole answer for one case, as an estimate if the GPU has the constants; InputError for what cannot be."""
     check_case(gpu, model, work)
-    rates = case_rates(gpu, work)
-    constants = gpu.constants if gpu.has_estimate(work.ngpu, work.link) and not bound_only else None
-    layers = tuple([analyse_layer(each, work, model.hidden, rates, constants) for each in model.layers])
-    counts = [layer.shape.n_layer for layer in layers]
+    constants = gpu.figures if gpu.has_estimate(work.ngpu, work.link) and not bound_only else None
+    tokens = work.batch * work.query
+    wide = work.dtype if bits(work.dtype) >= 16 else "bf16"  # of what GPUs add up
+    output = Exchange("all-reduce", wide, stored_bytes(tokens * model.hidden, wide), reduces=True)
+    layers = tuple([analyse_layer(each, gpu, work, output, constants) for each in model.layers])
+    terms = summed([(layer.shape.n_layer, layer.terms) for layer in layers])
+    rest_s, memory = rest_of_step(model, gpu, work, output, constants), analyse_memory(gpu, model, work)
+    step_s = None if rest_s is None else terms.total_s + rest_s
     return Analysis(
         gpu=gpu,
         model=model,
         work=work,
         basis="bound" if constants is None else "estimate",
         layers=layers,
-        counts=summed([*zip(counts, [layer.counts for layer in layers])]),
-        terms=summed([*zip(counts, [layer.terms for layer in layers])]),
-        bound_s=summed([(n, Terms(total_s=layer.bound_s)) for n, layer in zip(counts, layers)]).total_s,
-        rest_s=model.params and rest_of_step(model, model.params, work, rates, constants),
-        ridge=rates.compute / rates.memory,
-        memory=analyse_memory(gpu, model, work),
+        counts=summed([(layer.shape.n_layer, layer.counts) for layer in layers]),
+        terms=terms,
+        bound_s=functools.reduce(operator.add, [layer.shape.n_layer * layer.bound_s for layer in layers]),
+        rest_s=rest_s,
+        step_s=step_s,
+        attention_share=step_s and terms.total_s / step_s,
+        new_tokens=tokens,
+        attention_tokens_per_s=tokens / terms.total_s if memory.fits else None,
+        step_tokens_per_s=tokens / step_s if step_s and memory.fits else None,
+        ridge=gpu.peaks[work.dtype] / gpu.bandwidth,
+        memory=memory,
     )
 
 
@@ -1851,29 +1621,21 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
 
 
 def half_length(case: Analysis) -> int | None:
-    """The shortest sequence with which attention takes at least half of the step. None where none does, or the rest
-    of the step is unknown or depends on the length: in prefill.
-    """
-    rest_s = case.rest_s
+    """The shortest sequence with which attention takes half of the step, if the rest is known and does not grow too."""
+    rest_s, shortest, longest = case.rest_s, case.work.query, 2**40
     if rest_s is None or case.work.phase == "prefill":
         return None
 
     def reaches(seq: int) -> bool:
-        phase = phase_of(case.work.query, seq, case.work.phase == "decode")
-        work = case.work._replace(seq=seq, phase=phase)
-        attention_s = analyse(case.gpu, case.model, work, case.basis == "bound").terms.total_s
-        return attention_s >= rest_s
+        work = case.work._replace(seq=seq, phase=phase_of(case.work.query, seq, case.work.phase == "decode"))
+        return analyse(case.gpu, case.model, work, case.basis == "bound").terms.total_s >= rest_s
 
-    too_short, long_enough = case.work.query - 1, 2**40
-    if not reaches(long_enough):
+    if not reaches(longest):
         return None
-    while long_enough - too_short > 1:
-        middle = (too_short + long_enough) // 2
-        if reaches(middle):
-            long_enough = middle
-        else:
-            too_short = middle
-    return long_enough
+    while shortest < longest:
+        middle = (shortest + longest) // 2
+        shortest, longest = (shortest, middle) if reaches(middle) else (middle + 1, longest)
+    return longest
 
 
 class Change(NamedTuple):
@@ -1885,19 +1647,6 @@ class Change(NamedTuple):
     step_gain: float | None  # None: the rest of the step is unknown
     fits: bool
     after: Analysis
-
-
-def flags_between(before: Analysis, after: Analysis) -> str:
-    """What makes one case of another. Cache and weights do not follow the arithmetic here."""
-    held = ("kv_dtype", "weight_dtype") if after.work.dtype != before.work.dtype else ()
-    flags = [
-        f"--{dashed(name)} {value}"
-        for name, value in after.work._asdict().items()
-        if value != getattr(before.work, name) or name in held
-    ]
-    if before.model.layers != after.model.layers:
-        flags.append(f"--set Model.n_kv_head={after.model.layers[0].n_kv_head}")
-    return " ".join(flags).replace("--fused True", "--fused")
 
 
 def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[Change]:
@@ -1912,89 +1661,81 @@ def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[
         gain = case.terms.total_s / after.terms.total_s * tokens
     if case.step_s and after.step_s:
         step_gain = case.step_s / after.step_s * tokens
-    fits, fitted = after.memory.fits, case.memory.fits
-    if fits < fitted or (fits == fitted and max(gain, step_gain or 0.0) < 1.01):
+    if (after.memory.fits, max(gain, step_gain or 0.0)) < (case.memory.fits, 1.01):
         return []
-    return [Change(flags_between(case, after), what, gain, step_gain, fits, after)]
+    old, new = case.work._asdict(), work._asdict()
+    held = ("kv_dtype", "weight_dtype") if old["dtype"] != new["dtype"] else ()  # do not follow the arithmetic here
+    flags = [f"--{dashed(name)} {value}" for name, value in new.items() if value != old[name] or name in held]
+    if model.layers != case.model.layers:
+        flags.append(f"--set Model.n_kv_head={model.layers[0].n_kv_head}")
+    typed = " ".join(flags).replace("--fused True", "--fused")
+    return [Change(typed, what, gain, step_gain, after.memory.fits, after)]
 
 
 def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
     """What the flags of a case could be instead, and what that means."""
     work, arithmetic = case.work, [name for name in PRECISIONS[case.work.dtype].lower if name in case.gpu.peaks]
-
-    def narrower(precision: str) -> list[str]:
-        return [name for name in PRECISIONS[precision].lower if bits(name) < bits(precision)][:1]
-
+    narrower = {held: [name for name in PRECISIONS[held].lower if bits(name) < bits(held)] for held in PRECISIONS}
     return {
         "fused": {True: "one fused kernel", False: "separate kernels"},
         "split": SPLITS if work.ngpu > 1 else {},
         "link": LINKS if work.ngpu > 1 else {},
-        "kv_dtype": {name: f"{name} KV cache" for name in narrower(work.kv_dtype)},
-        "weight_dtype": {name: f"{name} weights" for name in narrower(work.weight_dtype)},
+        "kv_dtype": {name: f"{name} KV cache" for name in narrower[work.kv_dtype][:1]},
+        "weight_dtype": {name: f"{name} weights" for name in narrower[work.weight_dtype][:1]},
         "dtype": {name: f"{name} arithmetic" for name in arithmetic[:1]},
         "ngpu": {**({work.ngpu // 2: "half the GPUs"} if work.ngpu % 2 == 0 else {}), 2 * work.ngpu: "twice the GPUs"},
         "batch": {2 * work.batch: "twice the batch"},
     }
 
 
-ALL_TOGETHER = "all that help together"
+def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, Any]:
+    """How named GPUs share the work where no flag says it."""
+    return {"split": "head" if model.divides(ngpu) else "seq", "link": gpu.joining_link(ngpu)}
 
 
 def what_would_help(case: Analysis) -> list[Change]:
-    """The single changes that help, the largest gain first, and last, if it is more than one flag, those together
-    that go on helping once the others are in: no other GPUs, batch or model.
-    """
-    found: list[Change] = []
-    flags = []
+    """The single changes that help, the largest gain first, and last, if it is more than one flag, those together."""
+    found, flags = list[Change](), list[dict[str, Any]]()
     for name, values in other_values(case).items():
         for value, what in values.items():
+            if value == getattr(case.work, name):
+                continue
             work = case.work._replace(**{name: value})
-            if name == "ngpu":  # a link or split that the number of GPUs decided follows it
-                before, after = (default_sharing(case.gpu, case.model, n) for n in (case.work.ngpu, value))
-                work = work._replace(**{k: after[k] for k in after if getattr(work, k) == before[k]})
+            # A link or split that the number of GPUs decided follows it.
+            before, after = (default_sharing(case.gpu, case.model, n) for n in (case.work.ngpu, work.ngpu))
+            work = work._replace(**{k: after[k] for k in after if getattr(work, k) == before[k]})
             helpful = changes_to(case, what, case.model, work)
             found += helpful
             if helpful and name not in ("ngpu", "batch"):
                 flags.append({name: value})
     layers = case.model.layers
-    typed = "n_kv_head" in case.model.figures and "Model.n_kv_head" not in case.changed
-    if typed and not any(each.n_kv_head % 2 or each.kv_lora_rank for each in layers):
+    settable = "n_head" in case.model.figures and "Model.n_kv_head" not in case.changed
+    if settable and not any(each.n_kv_head % 2 or each.kv_lora_rank for each in layers):
         halved = tuple([each._replace(n_kv_head=each.n_kv_head // 2) for each in layers])
         found += changes_to(case, "half the K/V heads", case.model._replace(layers=halved), case.work)
     found.sort(key=lambda change: (-change.fits, -change.attention_gain))
-    best, fits = case, case.memory.fits
-    while True:  # each time the step, or attention if that is all that is known, is faster, or fits at last
-        steps = [changes_to(best, ALL_TOGETHER, best.model, best.work._replace(**flag)) for flag in flags]
-        gains = [(each.fits, each.step_gain or each.attention_gain, each.after) for step in steps for each in step]
-        better = max(gains, key=lambda each: each[:2], default=(fits, 0.0, best))
-        if better[:2] < (fits, 1.01):
+    best, what = case, "all that help together"
+
+    def worth(change: Change) -> tuple[bool, float]:
+        return change.fits, change.step_gain or change.attention_gain
+
+    while True:  # add the flag that helps most of those that go on helping once the others are in
+        steps = [step for flag in flags for step in changes_to(best, what, best.model, best.work._replace(**flag))]
+        steps = [step for step in steps if worth(step) >= (best.memory.fits, 1.01)]
+        if not steps:
             break
-        fits, _, best = better
-    if any(each.flags == flags_between(case, best) for each in found) or best is case:
-        return found
-    return found + changes_to(case, ALL_TOGETHER, best.model, best.work)
+        best = max(steps, key=worth).after
+    single = [change.flags for change in found]
+    return found + [each for each in changes_to(case, what, best.model, best.work) if each.flags not in single]
 
 
 # ------------------------------------------------------------------------------------------- sweeps
 
-
-# What is taken of an axis that no flag says: on the config's own figures, the user's document's; where a GPU or model is
-# named, what serving engines do (None: it depends on the case, see `workload`).
-NOT_SAID: dict[str, tuple[Any, Any]] = {
-    "gpu": (None, None),
-    "model": (None, None),
-    "ngpu": (1, 1),
-    "seq": (1024, 1024),
-    "batch": (1, 1),
-    "gen": (True, True),
-    "query": (None, None),
-    "dtype": ("fp32", None),
-    "kv_dtype": (None, None),
-    "weight_dtype": (None, None),
-    "fused": (False, True),
-    "split": ("seq", None),
-    "link": ("pcie", None),
-}
+AXES = "gpu model ngpu seq batch gen query dtype kv_dtype weight_dtype fused split link".split()  # the last is fastest
+# What is taken where no flag says it (nothing: it depends on the case, see `workload`): where a GPU or model is named,
+# what serving engines do; on the config's own figures, the user's document's.
+NOT_SAID: dict[str, Any] = {"ngpu": 1, "seq": 1024, "batch": 1, "gen": True, "fused": True}
+OF_THE_DOCUMENT: dict[str, Any] = {**NOT_SAID, "dtype": "fp32", "fused": False, "split": "seq", "link": "pcie"}
 
 
 class Refusal(NamedTuple):
@@ -2004,7 +1745,7 @@ class Refusal(NamedTuple):
     model: Model
     work: Workload
     reason: str
-    changed: Mapping[str, Any] = {}  # figures that --set gave, by their keys
+    changed: Mapping[str, Any]  # figures that --set gave, by their keys
 
 
 Outcome = Union[Analysis, Refusal]
@@ -2014,303 +1755,216 @@ class Sweep(NamedTuple):
     """What is asked: the values of every axis, in the order of the grid."""
 
     axes: Mapping[str, Sequence[Any]]  # None: not said
+    keys: Sequence[str]  # of the config, that --set gives
+    varying: Sequence[str]  # axes with several values
+    total: int  # cases
     given: frozenset[str]  # flags
-    common: Mapping[str, str]  # what all cases have in common, as text
+    common: Sequence[str]  # what all cases have in common, as text
     bounds: bool  # whether all are bounds, since one GPU has no constants
-
-    @property
-    def total(self) -> int:
-        return math.prod(map(len, self.axes.values()))
-
-    @property
-    def keys(self) -> list[str]:
-        """Of the config, that --set gives."""
-        return [name for name in self.axes if "." in name]
-
-    @property
-    def varying(self) -> list[str]:
-        return [name for name, values in self.axes.items() if len(values) > 1]
 
 
 def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
     """A case of a sweep, with what was not said: what serving engines do."""
-    ngpu, seq, narrow = asked["ngpu"], asked["seq"], model.weight_dtype
     dtype = asked["dtype"] or ("fp16" if "bf16" not in gpu.peaks and "fp16" in gpu.peaks else "bf16")
-    query = asked["query"] or (1 if asked["gen"] else seq)
-    sharing = default_sharing(gpu, model, ngpu)
-    as_published = narrow if narrow and bits(narrow) < bits(dtype) else dtype
-    return Workload(
-        ngpu=ngpu,
-        seq=seq,
-        batch=asked["batch"],
-        query=query,
-        phase=phase_of(query, seq, asked["gen"]),
-        dtype=dtype,
-        kv_dtype=asked["kv_dtype"] or dtype,
-        weight_dtype=asked["weight_dtype"] or as_published,
-        fused=asked["fused"],
-        split=asked["split"] or sharing["split"],
-        link=asked["link"] or sharing["link"],
-    )
+    query = asked["query"] or (1 if asked["gen"] else asked["seq"])
+    taken = {
+        "query": query,
+        "phase": phase_of(query, asked["seq"], asked["gen"]),
+        **dict.fromkeys(("dtype", "kv_dtype"), dtype),
+        "weight_dtype": min(dtype, model.weight_dtype or dtype, key=bits),
+        **default_sharing(gpu, model, asked["ngpu"]),
+    }
+    said = {name: asked[name] for name in Workload._fields if asked.get(name) is not None}
+    return Workload(**{**taken, **said})
 
 
-def few(values: Sequence[Any]) -> list[Any]:
-    """Both ends of an axis, and the first hundred of what is between."""
-    return list(dict.fromkeys((values[0], values[-1], *values[:99])))
-
-
-def without_constants(axes: Mapping[str, Sequence[Any]]) -> str:
+def without_constants(axes: Mapping[str, Sequence[Any]], counts: Collection[int]) -> str:
     """The name of a GPU that has no estimate of some case, if any; of what --set changes by the ends of its values."""
-    for end, subject in itertools.product((0, -1), axes["gpu"]):
-        changes = section_changes({name: values[end] for name, values in axes.items()}, "gpu")
-        try:
-            gpu: GPU = subject.changed(changes) if changes else subject.base
-        except InputError:
-            continue  # its rows say why
-        for ngpu, link in itertools.product(few(axes["ngpu"]), axes["link"]):
-            by = link or joining_link(gpu, ngpu)
-            if (ngpu == 1 or by in gpu.links) and not gpu.has_estimate(ngpu, by):
+    for end, base in itertools.product((0, -1), axes["gpu"]):
+        with contextlib.suppress(InputError):  # its rows say why
+            gpu: GPU = with_figures(base, {name: values[end] for name, values in axes.items()})
+            used = {(n, link or gpu.joining_link(n)) for n in counts for link in axes["link"]}
+            if not all(gpu.has_estimate(n, link) for n, link in used if n == 1 or link in gpu.links):
                 return gpu.name
     return ""
 
 
-def common_text(axes: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+def value_text(value: Any) -> str:
+    """The value of an axis as a person writes it; the config's own model has no name."""
+    if isinstance(value, (GPU, Model)):
+        return value.name or "config"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def common_text(axes: Mapping[str, Sequence[Any]], counts: Collection[int]) -> list[str]:
     """What the cases have in common, as a heading: of what was not said, all that is taken."""
-    gpus, models = ([subject.base for subject in axes[name]] for name in ("gpu", "model"))
-    counts = few(axes["ngpu"])
-    first = {name: values[0] for name, values in axes.items()}
-    every = itertools.product(gpus, models, counts, axes["dtype"])
-    works = [
-        workload(gpu, model, {**first, "ngpu": ngpu, "dtype": dtype})
-        for gpu, model, ngpu, dtype in itertools.islice(every, 5000)
-    ]
-    found = {}
-    if first["query"] is None and len(axes["gen"]) == 1:
-        found["phase"] = "decode" if first["gen"] else "prefill"
-    for name in ("gpu", "model"):
-        if len(axes[name]) == 1:
-            found[name] = f"{name} {first[name].base.name or 'config'}"
-    shared = ("split", "link") if max(counts) > 1 else ()
-    for name in (*"ngpu seq batch query dtype kv_dtype weight_dtype".split(), *shared):
-        if len(axes[name]) == 1 and (name != "query" or first["query"]):
-            taken = [first[name]]
-            if first[name] is None:
-                taken = list(dict.fromkeys(getattr(work, name) for work in works))
-            found[name] = f"{dashed(name)} {'/'.join(map(str, taken))}"
-    if len(axes["fused"]) == 1:
-        found["fused"] = "fused" if first["fused"] else "unfused"
-    for name in axes:
-        if "." in name and len(axes[name]) == 1:
-            found[name] = f"{name} {first[name]:.12g}"
+    first, works = {name: values[0] for name, values in axes.items()}, []
+    every = itertools.islice(itertools.product(axes["gpu"], axes["model"], counts, axes["dtype"]), 5000)
+    for end, (gpu, model, n, dtype) in itertools.product((0, -1), every):
+        ends = {name: values[end] for name, values in axes.items()}
+        with contextlib.suppress(InputError):  # its rows say why
+            figures = with_figures(gpu, ends), with_figures(model, ends)
+            works.append(workload(*figures, {**first, "ngpu": n, "dtype": dtype}))
+    names = "gen gpu model ngpu seq batch query dtype kv_dtype weight_dtype split link fused".split()
+    silent = {"gen" if first["query"] else "query", *(("split", "link") if max(counts) == 1 else ())}
+    words = {"gen True": "decode", "gen False": "prefill", "fused True": "fused", "fused False": "unfused"}
+    found = []
+    for name in [*names, *(key for key in axes if "." in key)]:
+        if len(axes[name]) == 1 and name not in silent:
+            taken = [first[name]] if first[name] is not None else dict.fromkeys(getattr(work, name) for work in works)
+            text = f"{dashed(name)} {'/'.join(map(value_text, taken))}"
+            found.append(words.get(text, text))
     return found
 
 
 def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
     """The values of every key that --set names."""
+    keys = {f"{section}.{name}": key for section in CONFIG_KEYS for name, key in CONFIG_KEYS[section].items()}
+    numbers = {name: key for name, key in keys.items() if not key.text}
     found: dict[str, Sequence[Any]] = {}
     for text in texts:
-        name, equals, values = text.partition("=")
-        known = [f"{section}.{key}" for section, keys in CONFIG_KEYS.items() for key in keys]
-        if name not in known:
-            hint = did_you_mean(name, known) or " (a number of the config, such as GPU.bandwidth)"
+        name, _, values = text.partition("=")
+        if name not in numbers:
+            hint = did_you_mean(name, numbers) or " (a number of the config, such as GPU.bandwidth)"
             raise InputError(f"--set {quoted(name)} is not a key that takes a number{hint}")
-        if not equals or not values:
+        if not values:
             raise InputError(f"--set {name} needs a value: --set {name}=VALUE")
         if name in found:
             raise InputError(f"--set {name} is given twice")
-        section, _, key = name.partition(".")
-        found[name] = naming(f"--set {name}", values_flag, values, CONFIG_KEYS[section][key])
+        found[name] = naming(f"--set {name}", values_flag, values, numbers[name])
     return found
 
 
 def read_sweep(flags: Mapping[str, Any]) -> Sweep:
     gpus, models = subjects(flags)
-    named = "gpu" in flags or "model" in flags
-    axes = {name: flags.get(name) or [taken[named]] for name, taken in NOT_SAID.items()}
-    axes.update({"gpu": gpus, "model": models, **set_figures(flags.get("set", []))})
-    lacking = without_constants(axes)
+    taken = NOT_SAID if "gpu" in flags or "model" in flags else OF_THE_DOCUMENT
+    axes = {name: flags.get(name) or [taken.get(name)] for name in AXES}
+    figures = set_figures(flags.get("set", []))
+    axes.update({"gpu": gpus, "model": models, **figures})
+    ngpu = axes["ngpu"]
+    counts = dict.fromkeys((ngpu[0], ngpu[-1], *ngpu[:99]))  # both ends, and the first hundred of what is between
+    lacking = without_constants(axes, counts)
     basis = f"bounds: {lacking} lacks constants" if lacking else "estimates"
-    return Sweep(axes, frozenset(flags), {**common_text(axes), "basis": basis}, bool(lacking))
-
-
-def grid(axes: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
-    """Every combination, the last axis fastest, none of them kept."""
-    if not axes:
-        yield ()
-        return
-    for head in grid(axes[:-1]):
-        for value in axes[-1]:
-            yield (*head, value)
+    return Sweep(
+        axes=axes,
+        keys=list(figures),
+        varying=[name for name, values in axes.items() if len(values) > 1],
+        total=math.prod(map(len, axes.values())),
+        given=frozenset(flags),
+        common=[*common_text(axes, counts), basis],
+        bounds=bool(lacking),
+    )
 
 
 def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
     """The outcome of every combination; like is compared with like."""
-    keys = sweep.keys
-
-    @functools.lru_cache(maxsize=1024)
-    def made(number: int, axis: str, figures: tuple[Any, ...]) -> Any:
-        """A GPU or model with the figures that --set gives, or what is wrong with that."""
-        subject, changes = sweep.axes[axis][number], section_changes(dict(zip(keys, figures)), axis)
+    first = {name: values[0] for name, values in sweep.axes.items()}
+    for number in range(sweep.total):
+        asked, rest = dict(first), number
+        for name in reversed(sweep.varying):
+            rest, at = divmod(rest, len(sweep.axes[name]))
+            asked[name] = sweep.axes[name][at]
+        changed = {key: asked[key] for key in sweep.keys}
         try:
-            return subject.changed(changes) if changes else subject.base
-        except InputError as error:
-            return InputError(f"--set: {error}")
-
-    numbered = {name: range(len(sweep.axes[name])) for name in ("gpu", "model")}
-    for values in grid(list({**sweep.axes, **numbered}.values())):
-        asked = dict(zip(sweep.axes, values))
-        figures = tuple([asked[key] for key in keys])
-        changed = dict(zip(keys, figures))
-        gpu, model = made(asked["gpu"], "gpu", figures), made(asked["model"], "model", figures)
-        bases = sweep.axes["gpu"][asked["gpu"]].base, sweep.axes["model"][asked["model"]].base
-        try:
-            for each in (gpu, model):
-                if isinstance(each, InputError):
-                    raise each
+            gpu, model = (naming("--set:", with_figures, asked[axis], changed) for axis in SECTIONS)
             case = analyse(gpu, model, workload(gpu, model, asked), sweep.bounds)
-            yield case._replace(changed=changed) if keys else case
+            yield case._replace(changed=changed) if changed else case
         except InputError as error:
-            yield Refusal(*bases, workload(*bases, asked), str(error), changed)
+            gpu, model = asked["gpu"], asked["model"]
+            yield Refusal(gpu, model, workload(gpu, model, asked), str(error), changed)
 
 
 # ------------------------------------------------------------------------------------ views
 
-
-# The columns of CSV and JSON: what is asked, and what an analysis answers; null where unknown.
-CASE_COLUMNS: dict[str, Callable[[Outcome], Any]] = {
-    "gpu": operator.attrgetter("gpu.name"),
-    "model": lambda outcome: outcome.model.name or None,
-    **{name: operator.attrgetter(f"work.{name}") for name in Workload._fields},
-    "error": lambda outcome: outcome.reason if isinstance(outcome, Refusal) else None,
-}
-DERIVED = """\
-bound_s rest_s step_s attention_share new_tokens attention_tokens_per_s step_tokens_per_s"""
-RESULT_COLUMNS: dict[str, Callable[[Analysis], Any]] = {
-    "basis": operator.attrgetter("basis"),
-    "limit": operator.attrgetter("terms.limit"),
-    **{name: operator.attrgetter(f"terms.{name}") for name in Terms._fields},
-    **{name: operator.attrgetter(name) for name in DERIVED.split()},
-    **{name: operator.attrgetter(f"counts.{name}") for name in Counts._fields},
-    "intensity_flop_per_byte": operator.attrgetter("counts.intensity"),
-    "ridge_flop_per_byte": operator.attrgetter("ridge"),
-    **{name: operator.attrgetter(f"memory.{name}") for name in Memory._fields},
-}
-COLUMNS: dict[str, Callable[[Any], Any]] = {**CASE_COLUMNS, **RESULT_COLUMNS}
-
-
-def axis_value(outcome: Outcome, axis: str) -> Any:
-    """The value of one axis as a person writes it; the config's own model has no name."""
-    if axis in outcome.changed:
-        return f"{outcome.changed[axis]:.12g}"
-    column = CASE_COLUMNS["phase" if axis == "gen" else axis]
-    return column(outcome) or ("config" if axis == "model" else False)
-
-
-def case_name(sweep: Sweep, outcome: Outcome) -> str:
-    return ", ".join(f"{dashed(name)} {axis_value(outcome, name)}" for name in sweep.varying)
-
-
-# The classic report: the user's document, to the byte.
-
 RULE = "-" * 38
+TIMES = (*TERMS, "total")
+# Where an outcome has the columns of CSV and JSON: what is asked, then what an analysis answers.
+ANSWERED = "bound_s rest_s step_s attention_share new_tokens attention_tokens_per_s step_tokens_per_s".split()
+CASE_COLUMNS = {"gpu": "gpu.name", "model": "model.name", **{name: f"work.{name}" for name in Workload._fields}}
+ANSWER_COLUMNS = {
+    "basis": "basis",
+    "limit": "terms.limit",
+    **{name: f"terms.{name}" for name in Terms._fields},
+    **{name: name for name in ANSWERED},
+    **{name: f"counts.{name}" for name in Counts._fields},
+    "intensity_flop_per_byte": "counts.intensity",
+    "ridge_flop_per_byte": "ridge",
+    **{name: f"memory.{name}" for name in Memory._fields},
+}
+COLUMNS = [*CASE_COLUMNS, "error", *ANSWER_COLUMNS]
+asked_values, answered_values = (operator.attrgetter(*paths.values()) for paths in (CASE_COLUMNS, ANSWER_COLUMNS))
 
 
-class Product(NamedTuple):
-    """One matrix product of a head: `rows` x `inner` times `inner` x `columns`."""
-
-    formula: str
-    rows: int
-    inner: int
-    columns: int
-    read_width: int  # of the K or V that is read
-    flops: int
-    read_bytes: int
+def cells_of(outcome: Outcome) -> list[Any]:
+    """A value for each column; none where unknown, such as what a refusal does not answer."""
+    asked = [None if value == "" else value for value in asked_values(outcome)]
+    if isinstance(outcome, Analysis):
+        return [*asked, None, *answered_values(outcome)]
+    return [*asked, outcome.reason, *(None for _ in ANSWER_COLUMNS)]
 
 
-def report(case: Analysis, sweep: Sweep) -> str:
+def axis_value(outcome: Outcome, axis: str) -> str:
+    """The value of one axis as a person writes it."""
+    if axis in outcome.changed:
+        return value_text(outcome.changed[axis])
+    return value_text(operator.attrgetter(CASE_COLUMNS["phase" if axis == "gen" else axis])(outcome)) or "config"
+
+
+def told(outcome: Outcome, axes: Iterable[str]) -> str:
+    return ", ".join(f"{dashed(name)} {axis_value(outcome, name)}" for name in axes)
+
+
+def report_product(case: Analysis, layer: Layer, name: str, exchange: Exchange | None) -> Iterator[str]:
+    """A product, and the exchange that the document has after it. Bandwidths are required in the time of one GPU."""
+    work, ops = case.work, layer.operands
+    formula, inner, columns = "Attn = S x V", ops.keys, ops.dim_v
+    flops, read, width = ops.values_flops, ops.v_bytes, ops.dim_v  # of what is read
+    if name == "scores":
+        formula, inner, columns = "S = Q x K^T", ops.dim_qk, ops.keys
+        flops, read, width = ops.scores_flops, ops.k_bytes, ops.dim_qk
+    batch = f"{work.batch} x " if work.batch > 1 else ""
+    heads, dtype = f"{batch}{layer.shape.n_head}", work.dtype.upper()
+    kept = work.dtype if ops.latent_form == "plain" else work.kv_dtype
+    read_size = f"{batch}{ops.n_kv_head} x ({width} x {ops.read_rows}) x {bits(kept) / 8:g} = {read} bytes"
+    alone = kernel_bound(Kernel(formula, flops, bytes=read), case.gpu.peaks[work.dtype], case.gpu.bandwidth)
+    yield f"{RULE}\n{formula}\n{heads} x (({work.query} x {inner}) x ({inner} x {columns}))\n{RULE}"
+    yield f"Total FLOPS: {flops} FLOPS\nComputation time ({dtype}):  {alone.compute_s * layer.share.scores:.3e}s\n"
+    yield f"Read Key Matrix ({kept.upper()}): {read_size}\nMemory time:  {alone.memory_s * layer.share.kv:.3e}s\n"
+    if exchange:
+        sync_s = exchange_bound(exchange, case.gpu.links[work.link])
+        size = f"{heads} x ({work.query} x {columns}) x {bits(work.dtype) / 8:g} = {exchange.bytes} bytes"
+        yield f"Synchronizing {formula.partition(' ')[0]} ({dtype}): {size}\nSync time:  {sync_s:.3e}s\n"
+        yield f"Bandwidth Requirement (with sync): {read / (alone.compute_s + sync_s) / 1e12:.3f} TB/s"
+    yield f"Bandwidth Requirement (without sync): {read / alone.compute_s / 1e12:.3f} TB/s"
+
+
+def report(case: Analysis, _: Sweep) -> Iterator[str]:
     """Both products of one layer (of each kind), step by step."""
-    work, several, rates = case.work, len(case.layers) > 1, case_rates(case.gpu, case.work)
-    lines = [
-        RULE,
-        f"Working with {work.ngpu} {case.gpu.name} GPUs",
-        *([f"Model: {case.model.name}"] if case.model.name else []),
-        RULE,
-        "QKV size per head",
-    ]
+    work, several = case.work, len(case.layers) > 1
+    yield f"{RULE}\nWorking with {work.ngpu} {case.gpu.name} GPUs"
+    if case.model.name:
+        yield f"Model: {case.model.name}"
+    yield f"{RULE}\nQKV size per head"
     for layer in case.layers:
         ops, kind = layer.operands, f" in {layer.shape.kind} layers" if several else ""
-        lines += [
-            f"Q{kind}: {work.query} x {ops.dim_qk}",
-            f"K{kind} (including cache): {ops.keys} x {ops.dim_qk}",
-            f"V{kind} (including cache): {ops.keys} x {ops.dim_v}",
-        ]
-    size = case.memory.cache_bytes  # cut to a whole number of the largest unit it fills
-    name, unit = next(((n, u) for n, u in BYTE_UNITS.items() if size >= u), ("bytes", 1))
-    lines.append(f"Cached KV size ({work.kv_dtype.upper()}): {size // unit} {name}")
+        yield f"Q{kind}: {work.query} x {ops.dim_qk}"
+        yield f"K{kind} (including cache): {ops.keys} x {ops.dim_qk}"
+        yield f"V{kind} (including cache): {ops.keys} x {ops.dim_v}"
+    size, units = case.memory.cache_bytes, {"GB": 10**9, "MB": 10**6, "KB": 10**3, "bytes": 1}
+    unit = next((name for name in units if size >= units[name]), "bytes")  # the largest that it fills
+    yield f"Cached KV size ({work.kv_dtype.upper()}): {size // units[unit]} {unit}"
     for layer in case.layers:
         kind = f"{layer.shape.kind.capitalize()} " if several else ""
-        lines += [RULE, f"In {kind}Attention Layer (per {layer.shape.n_head} head)"]
-        after = iter(layer.exchanges)  # the document has one after each product
-        ops, query = layer.operands, work.query
-        d, d_v, keys = ops.dim_qk, ops.dim_v, ops.keys
-        for product in (
-            Product("S = Q x K^T", query, d, keys, d, ops.scores_flops, ops.k_bytes),
-            Product("Attn = S x V", query, keys, d_v, d_v, ops.values_flops, ops.v_bytes),
-        ):
-            exchange = next(after, None) if not work.fused and work.split == "seq" else None
-            lines += report_product(work, layer, product, exchange, rates)
-        for i, exchange in enumerate(after):
+        yield f"{RULE}\nIn {kind}Attention Layer (per {layer.shape.n_head} head)"
+        exchanges = {exchange.name: exchange for exchange, _ in layer.exchanges}
+        for name in ("scores", "values"):  # the document has an exchange after each
+            yield from report_product(case, layer, name, exchanges.pop(name, None))
+        for i, exchange in enumerate(exchanges.values()):
             what = "All-reducing the output" if exchange.reduces else f"Exchanging {exchange.name}"
-            lines += [
-                "" if i else RULE,
-                f"{what} ({exchange.precision.upper()}): {math.ceil(exchange.bytes)} bytes",
-                f"Sync time:  {exchange_bound(exchange, rates.link):.3e}s",
-            ]
-    return "\n".join(lines) + "\n"
-
-
-def report_product(
-    work: Workload, layer: Layer, product: Product, exchange: Exchange | None, rates: Rates
-) -> list[str]:
-    """A product, and the exchange that the document has after it. Its bandwidth requirements take the time that one
-    GPU would compute.
-    """
-    ops = layer.operands
-    batch = f"{work.batch} x " if work.batch > 1 else ""
-    heads, rows, columns = f"{batch}{layer.shape.n_head}", product.rows, product.columns
-    kept = work.dtype if ops.latent_form == "plain" else work.kv_dtype
-    label, cache_label = work.dtype.upper(), kept.upper()
-    element, cache_element = (f"{bits(name) / 8:g}" for name in (work.dtype, kept))
-    formula, read = product.formula, product.read_bytes
-    alone = kernel_bound(Kernel(formula, product.flops, bytes=read), rates)
-    lines = [
-        RULE,
-        formula,
-        f"{heads} x (({rows} x {product.inner}) x ({product.inner} x {columns}))",
-        RULE,
-        f"Total FLOPS: {product.flops} FLOPS",
-        f"Computation time ({label}):  {alone.compute_s * layer.share.scores:.3e}s",
-        "",
-        f"Read Key Matrix ({cache_label}): {batch}{ops.n_kv_head} x"
-        f" ({product.read_width} x {ops.read_rows}) x {cache_element} = {read} bytes",
-        f"Memory time:  {alone.memory_s * layer.share.kv:.3e}s",
-        "",
-    ]
-    if exchange:
-        sync_s = exchange_bound(exchange, rates.link)
-        required = read / (alone.compute_s + sync_s) / 1e12
-        lines += [
-            f"Synchronizing {formula.split(maxsplit=1)[0]} ({label}): {heads} x"
-            f" ({rows} x {columns}) x {element} = {exchange.bytes} bytes",
-            f"Sync time:  {sync_s:.3e}s",
-            "",
-            f"Bandwidth Requirement (with sync): {required:.3f} TB/s",
-        ]
-    required = read / alone.compute_s / 1e12
-    return [*lines, f"Bandwidth Requirement (without sync): {required:.3f} TB/s"]
-
-
-# The summary: one screen for one case.
+            sync_s = exchange_bound(exchange, case.gpu.links[work.link])
+            yield "" if i else RULE
+            yield f"{what} ({exchange.precision.upper()}): {math.ceil(exchange.bytes)} bytes"
+            yield f"Sync time:  {sync_s:.3e}s"
 
 
 def prefixed(value: float, unit: str) -> str:
@@ -2321,41 +1975,38 @@ def prefixed(value: float, unit: str) -> str:
     """
     if unit == "s" and 1000 <= value < 1e5:
         return f"{value:.0f} s"
+    value = float(f"{value:.3g}")
     if value and not 1e-15 <= value < 1e21:
         return f"{value:.0e} {unit}".replace("e+", "e")
-    value, power = float(f"{value:.3g}"), 0
-    if value:
-        power = min(max(int(f"{value:e}".split("e")[1]) // 3, -5), 6)
+    power = min(max(int(f"{value:e}".split("e")[1]) // 3, -5), 6)
     return f"{value / 1000.0**power:.3g} {'fpnum KMGTPE'[power + 5].strip()}{unit}"
 
 
 def rounded(value: float) -> str:
     """A number in three digits, or in whole ones where it is large."""
-    return f"{value:.3g}" if value < 1000 else f"{value:.0f}" if value < 1e7 else f"{value:.2e}".replace("e+", "e")
+    if value < 1e7:
+        return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+    return f"{value:.2e}".replace("e+0", "e").replace("e+", "e")
 
 
 def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def shape_text(layer: Layer) -> str:
-    ops, window = layer.operands, layer.shape.window
-    width = f"{ops.dim_qk}" if ops.dim_v == ops.dim_qk else f"{ops.dim_qk}/{ops.dim_v}"
-    form = f", {ops.latent_form} latent" if ops.latent_form else ""
-    seen = f", window {window}" if window else ""
-    return f"{plural(layer.shape.n_head, 'head')}, {ops.n_kv_head} K/V, width {width}{form}{seen}"
-
-
 def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
     """What is asked, a line for each part of it."""
-    work, model, gpu = case.work, case.model, case.gpu
-    new = plural(work.query, "new token")
+    work, model, gpu, new = case.work, case.model, case.gpu, plural(case.work.query, "new token")
     yield f"work       {work.phase}: {plural(work.batch, 'sequence')}, {new} each, {plural(work.seq, 'key')}"
     without = model.n_layer - sum(each.n_layer for each in model.layers)
     rest = f", {without} layers without a cache" if without else ""
     yield f"model      {model.name or 'config'} (from {model.source}){rest}"
     for layer in case.layers:
-        yield f"           {plural(layer.shape.n_layer, f'{layer.shape.kind} layer')}: {shape_text(layer)}"
+        shape, ops = layer.shape, layer.operands
+        width = f"{ops.dim_qk}" if ops.dim_v == ops.dim_qk else f"{ops.dim_qk}/{ops.dim_v}"
+        heads = f"{plural(shape.n_head, 'head')}, {ops.n_kv_head} K/V, width {width}"
+        heads += f", {ops.latent_form} latent" if ops.latent_form else ""
+        heads += f", window {shape.window}" if shape.window else ""
+        yield f"           {plural(shape.n_layer, f'{shape.kind} layer')}: {heads}"
     shared = f", {SPLITS[work.split]}, {LINKS[work.link]}" if work.ngpu > 1 else ""
     yield f"GPUs       {work.ngpu} x {gpu.name} (from {gpu.source}){shared}"
     how = "one fused kernel" if work.fused else "separate kernels"
@@ -2369,53 +2020,52 @@ def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
         yield f"set        {', '.join(f'{key}={axis_value(case, key)}' for key in case.changed)}"
 
 
-def verdict(case: Analysis) -> str:
-    """The largest term of all, and how far the next is below it."""
-    ranked = sorted(case.terms.parts.values(), reverse=True)
-    ahead = f"{rounded(ranked[0] / ranked[1])} x the next term" if ranked[1] else "the only term"
-    return f"{case.terms.limit} limits attention: {prefixed(ranked[0], 's')}, {ahead}"
+def misfit(case: Analysis) -> str:
+    memory = case.memory
+    what = "the KV cache does" if memory.gpu_weight_bytes is None else "weights and KV cache do"
+    needed = prefixed(memory.gpu_cache_bytes + (memory.gpu_weight_bytes or 0), "B")
+    return f"{what} not fit: {needed} on each GPU of {prefixed(case.gpu.memory, 'B')}"
 
 
-def bars(terms: Terms) -> Iterator[str]:
-    """A bar for each term, and how far it is below the largest."""
-    largest = terms.parts[terms.limit]
-    for name, seconds in terms.parts.items():
+def verdict(case: Analysis) -> Iterator[str]:
+    """The largest term and how far the next is below it; then a bar for each."""
+    limit = case.terms.limit
+    if not case.memory.fits:
+        yield f"! {misfit(case)}"
+    largest, next_below, *_ = sorted(case.terms.parts.values(), reverse=True)
+    ahead = f"{rounded(largest / next_below)} x the next term" if next_below else "the only term"
+    yield f"{limit} limits attention: {prefixed(largest, 's')}, {ahead}"
+    for name, seconds in case.terms.parts.items():
         if seconds:
             bar = "#" * max(round(32 * seconds / largest), 1)
-            note = "<- limits" if name == terms.limit else f"{rounded(largest / seconds)} x below"
+            note = "<- limits" if name == limit else f"{rounded(largest / seconds)} x below"
             yield f"  {name:9} {bar:32} {prefixed(seconds, 's'):>9}  {note}"
 
 
-def term_cells(terms: Terms, names: Collection[str]) -> str:
-    """Times in eight columns each; a name as wide has one more before it."""
-    seconds = {**terms.parts, "total": terms.total_s}
-    cells = {name: prefixed(seconds[name], "s") if seconds[name] else "-" for name in names}
-    return "".join(f"{cell:>{max(8, len(name) + 1)}}" for name, cell in cells.items())
-
-
-def term_heads(names: Collection[str]) -> str:
-    return "".join(f"{name:>{max(8, len(name) + 1)}}" for name in names)
+def term_cells(names: Collection[str], terms: Terms | None = None) -> str:
+    """Times, or the head, in eight columns each; a name as wide has one more before it."""
+    seconds = {name: getattr(terms, f"{name}_s") for name in names if terms}
+    cells = {name: prefixed(value, "s") if value else "-" for name, value in seconds.items()}
+    return "".join(f"{cells.get(name, name):>{max(8, len(name) + 1)}}" for name in names)
 
 
 def cost_table(case: Analysis) -> Iterator[str]:
     """One layer of each kind, its kernels and exchanges if there are several, and all layers."""
-    names = (*TERMS, "total")
-    yield f"{'':17}{term_heads(names)} FLOP/byte  limit"
 
-    def row(name: str, terms: Terms, flops: float = 0, traffic: float = 0) -> str:
-        intensity = rounded(flops / traffic) if traffic else "-"
-        return f"{name:17}{term_cells(terms, names)}{intensity:>10}  {terms.limit}"
+    def row(name: str, terms: Terms, intensity: float | None = None) -> str:
+        ratio = "-" if intensity is None else rounded(intensity)
+        return f"{name:17}{term_cells(TIMES, terms)}{ratio:>10}  {terms.limit}"
 
+    yield f"{'':17}{term_cells(TIMES)} FLOP/byte  limit"
     for layer in case.layers:
-        counts = layer.counts
-        yield row(f"{layer.shape.kind} layer", layer.terms, counts.gpu_flops, counts.gpu_bytes)
+        yield row(f"{layer.shape.kind} layer", layer.terms, layer.counts.intensity)
         if len(layer.kernels) + len(layer.exchanges) > 1:
-            for kernel, terms in zip(layer.kernels, layer.kernel_terms):
-                yield row(f"  {kernel.name}", terms, kernel.flops, kernel.bytes)
-            for exchange, seconds in zip(layer.exchanges, layer.exchange_s):
+            for kernel, terms in layer.kernels:
+                yield row(f"  {kernel.name}", terms, kernel.flops / kernel.bytes)
+            for exchange, seconds in layer.exchanges:
                 yield row(f"  {exchange.name}", Terms(sync_s=seconds, total_s=seconds))
     layers = sum(each.n_layer for each in case.model.layers)
-    yield row(f"all {plural(layers, 'layer')}", case.terms, case.counts.gpu_flops, case.counts.gpu_bytes)
+    yield row(f"all {plural(layers, 'layer')}", case.terms, case.counts.intensity)
     yield f"  ridge point of the datasheet's rates: {rounded(case.ridge)} FLOP/byte"
 
 
@@ -2425,38 +2075,34 @@ def memory_lines(case: Analysis) -> Iterator[str]:
     if memory.kv_bytes_per_token != memory.kv_bytes_per_token_beyond_windows:
         growth += f" ({memory.kv_bytes_per_token_beyond_windows:.12g} beyond the windows)"
     yield f"cache      {growth}, {prefixed(memory.cache_bytes, 'B')} in all"
-    weights = ", weights not counted (unknown)"
-    if memory.gpu_weight_bytes is not None:
-        weights = f" and {prefixed(memory.gpu_weight_bytes, 'B')} of weights"
-    held = f"{prefixed(memory.gpu_cache_bytes, 'B')} of cache{weights}"
-    yield f"each GPU   {prefixed(size, 'B')}: {held}"
+    known = memory.gpu_weight_bytes
+    weights = ", weights not counted (unknown)" if known is None else f" and {prefixed(known, 'B')} of weights"
+    yield f"each GPU   {prefixed(size, 'B')}: {prefixed(memory.gpu_cache_bytes, 'B')} of cache{weights}"
     if memory.max_seq == 0:
         yield "room for   no cache beside the weights"
-    else:
-        batch, seq = memory.max_batch, memory.max_seq
-        most = "any batch" if batch is None else f"--batch {min(batch, MAX_COUNT)}" if batch else "no batch"
-        longest = "any length" if seq is None else f"--seq {seq}" if seq >= case.work.query else "no length"
-        yield f"room for   {most} at this length, {longest} at this batch;"
-        if "GPU.memory" not in case.changed:
-            yield f"           engines keep a tenth and more: --set GPU.memory={size * 0.9 / 1e9:.12g}"
+        return
+    batch, seq = memory.max_batch, memory.max_seq
+    most = "any batch" if batch is None else f"--batch {min(batch, MAX_COUNT)}" if batch else "no batch"
+    longest = "any length" if seq is None else f"--seq {seq}" if seq >= case.work.query else "no length"
+    yield f"room for   {most} at this length, {longest} at this batch;"
+    if "GPU.memory" not in case.changed:
+        yield f"           engines keep a tenth and more: --set GPU.memory={size * 0.9 / 1e9:.12g}"
 
 
 def step_lines(case: Analysis) -> Iterator[str]:
     attention = f"attention {prefixed(case.terms.total_s, 's')}"
-    if case.rest_s is None or case.step_s is None or case.attention_share is None:
+    if case.rest_s is None or case.step_s is None:
         speed = case.attention_tokens_per_s
-        ceiling = f", {rounded(speed)} tokens/s without the rest" if speed else ""
-        yield f"one step   {attention}{ceiling};"
+        yield f"one step   {attention}{f', {rounded(speed)} tokens/s without the rest' if speed else ''};"
         yield "           the rest needs parameter counts: --set Model.params_b=70.6"
     else:
-        parts = f"{attention} + rest {prefixed(case.rest_s, 's')}"
-        share = f"{case.attention_share:.1%} attention"
-        yield f"one step   {parts} = {prefixed(case.step_s, 's')}; {share}"
+        total = f"{attention} + rest {prefixed(case.rest_s, 's')} = {prefixed(case.step_s, 's')}"
+        yield f"one step   {total}; {case.attention_share:.1%} attention"
         speed, half = case.step_tokens_per_s, half_length(case)
-        told = [f"{rounded(speed)} tokens/s"] if speed else []
-        told += [f"half of it is attention from {half} keys on"] if half and half > 1 else []
-        if told:
-            yield f"           {'; '.join(told)}"
+        notes = [f"{rounded(speed)} tokens/s"] if speed else []
+        notes += [f"half of it is attention from {half} keys on"] if half and half > 1 else []
+        if notes:
+            yield f"           {'; '.join(notes)}"
     if case.basis == "estimate":
         yield f"bound      attention {prefixed(case.bound_s, 's')}: no implementation is faster"
     else:
@@ -2465,66 +2111,27 @@ def step_lines(case: Analysis) -> Iterator[str]:
 
 def help_lines(case: Analysis) -> Iterator[str]:
     found = what_would_help(case)
-    if not found:
-        yield "What would help: no single change"
-        return
-    yield f"{'What would help':24}attention    step  per new token"
+    yield f"{'What would help':24}attention    step  per new token" if found else "What would help: no single change"
     for change in found:
-        flags, fits = f"  {change.flags}", ""
-        if len(flags) > 24:
-            yield flags
-            flags = ""
-        if not (change.fits and case.memory.fits):
-            fits = ", makes it fit" if change.fits else ", does not fit"
+        flags = f"  {change.flags:22}" + (f"\n{'':24}" if len(change.flags) > 22 else "")
         step = f"{rounded(change.step_gain)} x" if change.step_gain else "-"
-        gain = f"{rounded(change.attention_gain)} x"
-        yield f"{flags:24}{gain:>9}{step:>8}  {change.what}{fits}"
+        fits = ", makes it fit" if change.fits else ", does not fit"
+        what = change.what + ("" if case.memory.fits else fits)
+        yield f"{flags}{rounded(change.attention_gain) + ' x':>9}{step:>8}  {what}"
 
 
-def summary(case: Analysis, sweep: Sweep) -> str:
+def summary(case: Analysis, sweep: Sweep) -> Iterator[str]:
     """What limits attention, by how much, why, and what to change first: one screen."""
-    lines = [
-        *([case_name(sweep, case), ""] if sweep.total > 1 else []),
-        *question(case, sweep),
-        "",
-        *([] if case.memory.fits else [f"! {misfit(case)}"]),
-        verdict(case),
-        *bars(case.terms),
-        "",
-        *cost_table(case),
-        "",
-        *memory_lines(case),
-        *step_lines(case),
-        "",
-        *help_lines(case),
-        *([""] if sweep.total > 1 else []),
-    ]
-    return "\n".join(lines) + "\n"
+    named = [[told(case, sweep.varying)]] if sweep.total > 1 else []
+    parts = [question(case, sweep), verdict(case), cost_table(case), [*memory_lines(case), *step_lines(case)]]
+    yield "\n\n".join(map("\n".join, [*named, *parts, help_lines(case)])) + ("\n" if named else "")
 
 
-def misfit(case: Analysis) -> str:
-    memory = case.memory
-    what, needed = "the KV cache does", memory.gpu_cache_bytes
-    if memory.gpu_weight_bytes is not None:
-        what, needed = "weights and KV cache do", needed + memory.gpu_weight_bytes
-    needed_of = f"{prefixed(needed, 'B')} on each GPU of {prefixed(case.gpu.memory, 'B')}"
-    return f"{what} not fit: {needed_of}"
-
-
-def one_after_another(view: Callable[[Analysis, Sweep], str]) -> Callable[[Sweep, Iterator[Outcome]], Iterator[str]]:
+def one_by_one(view: Callable[..., Iterator[str]], sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """A view of one case, for several."""
-
-    def texts(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-        for outcome in outcomes:
-            if isinstance(outcome, Analysis):
-                yield view(outcome, sweep)
-            else:
-                yield f"{case_name(sweep, outcome)}: {outcome.reason}\n"
-
-    return texts
-
-
-# Many cases: a table, CSV and JSON.
+    for case in outcomes:
+        lines = [f"{told(case, sweep.varying)}: {case.reason}"] if isinstance(case, Refusal) else view(case, sweep)
+        yield "\n".join(lines) + "\n"
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -2535,120 +2142,84 @@ def wrapped(text: str, width: int) -> list[str]:
 
 def case_table(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """A line a case: what varies, the terms, the step or tokens/s, and the verdict."""
-    axes = sweep.varying or ["seq"]
-    widths = {name: axis_width(name, sweep.axes[name]) for name in axes}
-    single = max(sweep.axes["ngpu"]) == 1
-    idle = {"sync": single, "overhead": sweep.bounds}
-    terms = [name for name in (*TERMS, "total") if not idle.get(name)]
-    known = all(model.base.params for model in sweep.axes["model"])
+    widths = {}
+    for name in sweep.varying or ["seq"]:
+        values = sweep.axes[name]
+        ends = (values[0], values[-1]) if isinstance(values, range) else values
+        texts = ["prefill"] if name == "gen" else map(value_text, ends)
+        widths[name] = max(map(len, [dashed(name), *texts]))
+    idle = {"sync": max(sweep.axes["ngpu"]) == 1, "overhead": sweep.bounds}
+    terms = [name for name in TIMES if not idle.get(name)]
+    known = "Model.params_b" in sweep.axes or all(model.params for model in sweep.axes["model"])
     misfits = False
     for number, outcome in enumerate(outcomes):
         if number == 0:
-            yield "\n".join(wrapped(", ".join(sweep.common.values()), 80)) + "\n\n"
+            yield "\n".join(wrapped(", ".join(sweep.common), 80)) + "\n\n"
             heads = " ".join(f"{dashed(name):>{width}}" for name, width in widths.items())
-            yield f"{heads}{term_heads(terms)}{'step' if known else 'tokens/s':>9} limit\n"
-        cells = (f"{axis_value(outcome, name)!s:>{width}}" for name, width in widths.items())
-        row = " ".join(cells)
+            yield f"{heads}{term_cells(terms)}{'step' if known else 'tokens/s':>9} limit\n"
+        row = " ".join(f"{axis_value(outcome, name):>{width}}" for name, width in widths.items())
         if isinstance(outcome, Refusal):
             lines = wrapped(outcome.reason, max(78 - len(row), 30))
             yield f"{row}  " + f"\n{'':{len(row) + 2}}".join(lines) + "\n"
             continue
         misfits = misfits or not outcome.memory.fits
-        last = prefixed(outcome.step_s, "s") if outcome.step_s else "-"
-        if not known:
-            speed = outcome.attention_tokens_per_s
-            last = rounded(speed) if speed else "-"
+        speed = outcome.attention_tokens_per_s
+        last = prefixed(outcome.step_s, "s") if known and outcome.step_s else rounded(speed) if speed else "-"
         mark = " " if outcome.memory.fits else "!"
-        yield f"{row}{term_cells(outcome.terms, terms)}{last:>9}{mark}{outcome.terms.limit}\n"
+        yield f"{row}{term_cells(terms, outcome.terms)}{last:>9}{mark}{outcome.terms.limit}\n"
     if misfits:
         yield "\n! does not fit into memory\n"
-
-
-def axis_width(name: str, values: Sequence[Any]) -> int:
-    """Wide enough for the axis's name and for all of its values: the ends of a range."""
-    if name in ("gpu", "model"):
-        texts = [subject.base.name or "config" for subject in values]
-    else:
-        ends = (values[0], values[-1]) if isinstance(values, range) else values
-        texts = [f"{value:.12g}" if isinstance(value, float) else f"{value}" for value in ends]
-    return max(map(len, [dashed(name), *texts]))
-
-
-def cells_of(outcome: Outcome) -> list[Any]:
-    """A value for each column; none for what a refusal does not answer."""
-    answered = COLUMNS if isinstance(outcome, Analysis) else CASE_COLUMNS
-    cells = [column(outcome) for column in answered.values()]
-    return cells + [None] * (len(COLUMNS) - len(cells))
 
 
 def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """RFC 4180 but for lines that end in a newline alone: a header, then a line a case."""
     import csv  # only this view needs it
 
-    truth = {True: "true", False: "false"}
-    keys = sweep.keys
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow([*COLUMNS, *keys])
+    writer.writerow([*COLUMNS, *sweep.keys])
     for outcome in outcomes:
-        cells = cells_of(outcome) + [outcome.changed[key] for key in keys]
-        writer.writerow([truth[cell] if type(cell) is bool else cell for cell in cells])
+        cells = [*cells_of(outcome), *outcome.changed.values()]
+        writer.writerow([str(cell).lower() if isinstance(cell, bool) else cell for cell in cells])
         yield lines.getvalue()
         lines.seek(0)
         lines.truncate()
 
 
-CHANGE_NAMES = "flags what attention_gain step_gain fits".split()
-
-
 def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """One case: an object for people too; several: one object a line. First the columns, then what these do not have."""
-    indent = 2 if sweep.total == 1 else None
     for outcome in outcomes:
         record: dict[str, Any] = {"schema": 2, **dict(zip(COLUMNS, cells_of(outcome)))}
         if isinstance(outcome, Analysis):
-            gpu, model = outcome.gpu, outcome.model
+            gpu, model, helpful = outcome.gpu, outcome.model, what_would_help(outcome)
             record["half_seq"] = half_length(outcome)
-            record["layers"] = [layer_record(layer) for layer in outcome.layers]
-            record["would_help"] = [
-                {name: getattr(change, name) for name in CHANGE_NAMES} for change in what_would_help(outcome)
+            record["layers"] = [
+                {
+                    **{name: getattr(layer.shape, name) for name in ("kind", "n_layer", "n_head")},
+                    "window_keys": layer.shape.window or None,
+                    **layer.operands._asdict(),
+                    **layer.counts._asdict(),
+                    **layer.terms._asdict(),
+                    "bound_s": layer.bound_s,
+                    "limit": layer.terms.limit,
+                    "kernels": [{**kernel._asdict(), **terms._asdict()} for kernel, terms in layer.kernels],
+                    "exchanges": [{**exchange._asdict(), "seconds": seconds} for exchange, seconds in layer.exchanges],
+                }
+                for layer in outcome.layers
             ]
-            record["inputs"] = {
-                "gpu": {"from": gpu.source, **gpu.figures},
-                "model": {"from": model.source, **model.figures},
-                "flags": sorted(sweep.given),
-            }
+            record["would_help"] = [{k: v for k, v in each._asdict().items() if k != "after"} for each in helpful]
+            figures = {"gpu": {"from": gpu.source, **gpu.figures}, "model": {"from": model.source, **model.figures}}
+            record["inputs"] = {**figures, "flags": sorted(sweep.given)}
         if outcome.changed:
             record["set"] = dict(outcome.changed)
-        yield json.dumps(record, indent=indent, allow_nan=False) + "\n"
-
-
-def layer_record(layer: Layer) -> dict[str, Any]:
-    shape = layer.shape
-    return {
-        "kind": shape.kind,
-        "n_layer": shape.n_layer,
-        "n_head": shape.n_head,
-        "window_keys": shape.window or None,
-        **layer.operands._asdict(),
-        **layer.counts._asdict(),
-        **layer.terms._asdict(),
-        "bound_s": layer.bound_s,
-        "limit": layer.terms.limit,
-        "kernels": [
-            {**kernel._asdict(), **terms._asdict()} for kernel, terms in zip(layer.kernels, layer.kernel_terms)
-        ],
-        "exchanges": [
-            {**exchange._asdict(), "seconds": seconds} for exchange, seconds in zip(layer.exchanges, layer.exchange_s)
-        ],
-    }
+        yield json.dumps(record, indent=2 if sweep.total == 1 else None, allow_nan=False) + "\n"
 
 
 # ------------------------------------------------------------------------------------ picture
 
 # Okabe and Ito's colours, which a colour-blind reader can tell apart; markers tell them apart too.
 COLOURS = "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #000000".split()
-TERM_COLOURS = dict(zip((*TERMS, "total"), "#e69f00 #0072b2 #009e73 #cc79a7 #000000".split()))
+TERM_COLOURS = {**dict(zip(TERMS, "#e69f00 #0072b2 #009e73 #cc79a7 #d55e00 #56b4e9".split())), "total": "#000000"}
 MARKERS: list[list[tuple[float, float]]] = [  # corners round a point
     [(-4, -4), (4, -4), (4, 4), (-4, 4)],
     [(5 * math.cos(n / 2), 5 * math.sin(n / 2)) for n in range(12)],
@@ -2657,29 +2228,8 @@ MARKERS: list[list[tuple[float, float]]] = [  # corners round a point
 ]
 MAX_POINTS = 2000
 LEFT, WIDTH, LEGEND = 90, 640, 750  # of a panel, and where its legend begins
-Points = Sequence[tuple[float, float]]
+Point = tuple[float, float, str]  # and what its marker says when pointed at; nothing: no marker
 MISFITS = "; does not fit into memory"  # at the end of a title, whose marker is hollow then
-
-
-class Series(NamedTuple):
-    """A line of a panel: its points, with what each says when pointed at."""
-
-    name: str
-    points: Points
-    titles: Sequence[str]  # of its markers; none: no markers
-    colour: str
-    marker: int = 0
-    style: str = "stroke-opacity='0.5'"
-
-    def drawn(self, points: Points, titles: Sequence[str]) -> Iterator[str]:
-        """Its line through points on the page, with markers where these have titles."""
-        if len(points) > 1:
-            yield svg_line(points, f"stroke='{self.colour}' {self.style}")
-        for (x, y), title in zip(points, titles):
-            path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in MARKERS[self.marker % len(MARKERS)])
-            fill = "#fff" if title.endswith(MISFITS) else self.colour  # hollow
-            style = f"fill='{fill}' stroke='{self.colour}'"
-            yield f"<polygon points='{path}' {style}><title>{escaped(title)}</title></polygon>\n"
 
 
 def escaped(text: str) -> str:
@@ -2692,9 +2242,30 @@ def svg_text(x: float, y: float, text: str, style: str = "") -> str:
     return f"<text x='{x:.1f}' y='{y:.1f}' {style}>{escaped(text)}</text>\n"
 
 
-def svg_line(points: Points, style: str) -> str:
+def svg_line(points: Sequence[tuple[float, float]], style: str) -> str:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return f"<polyline points='{path}' fill='none' {style}/>\n"
+
+
+class Series(NamedTuple):
+    """A line of a panel."""
+
+    name: str
+    points: Sequence[Point]
+    colour: str
+    marker: int = 0
+    style: str = "stroke-opacity='0.5'"
+
+    def drawn(self, points: Sequence[Point]) -> Iterator[str]:
+        """Its line and markers through points on the page."""
+        if len(points) > 1:
+            yield svg_line([(x, y) for x, y, _ in points], f"stroke='{self.colour}' {self.style}")
+        for x, y, title in points:
+            if title:
+                path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in MARKERS[self.marker % len(MARKERS)])
+                fill = "#fff" if title.endswith(MISFITS) else self.colour  # hollow
+                style = f"fill='{fill}' stroke='{self.colour}'"
+                yield f"<polygon points='{path}' {style}><title>{escaped(title)}</title></polygon>\n"
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -2708,14 +2279,12 @@ def ticks(low: float, high: float) -> list[float]:
     return found[:: -(-len(found) // 10)]
 
 
-def plot(
-    top: float, height: float, axes: tuple[tuple[str, str], tuple[str, str]], listed: Mapping[int, Sequence[Series]]
-) -> Iterator[str]:
+def plot(top: float, height: float, axes: Sequence[str], listed: Mapping[int, Sequence[Series]]) -> Iterator[str]:
     """A log-log panel of series with axes from the data, and beside it a legend of so many of each group."""
-    (across, x_unit), (up, y_unit) = axes
+    across, up, unit = axes  # what they are, and the unit of the upright one
     series = [each for group in listed.values() for each in group]
     bottom, points = top + height, [point for each in series for point in each.points]
-    (left, right), (low, high) = ((min(values) / 1.3, max(values) * 1.3) for values in zip(*points))
+    (left, right), (low, high) = ((min(values) / 1.3, max(values) * 1.3) for values in list(zip(*points))[:2])
 
     def x(value: float) -> float:
         return LEFT + math.log(value / left) / math.log(right / left) * WIDTH
@@ -2725,22 +2294,21 @@ def plot(
 
     for value in ticks(left, right):
         yield svg_line([(x(value), top), (x(value), bottom)], "class='grid'")
-        label = prefixed(value, x_unit) if x_unit else f"{value:.12g}"
-        yield svg_text(x(value), bottom + 16, label, "text-anchor='middle'")
+        yield svg_text(x(value), bottom + 16, f"{value:.12g}", "text-anchor='middle'")
     for value in ticks(low, high):
         yield svg_line([(LEFT, y(value)), (LEFT + WIDTH, y(value))], "class='grid'")
-        yield svg_text(LEFT - 6, y(value) + 4, prefixed(value, y_unit), "text-anchor='end'")
+        yield svg_text(LEFT - 6, y(value) + 4, prefixed(value, unit), "text-anchor='end'")
     yield svg_line([(LEFT, top), (LEFT, bottom), (LEFT + WIDTH, bottom)], "class='axis'")
     yield svg_text(LEFT + WIDTH / 2, bottom + 36, across, "text-anchor='middle'")
     yield svg_text(LEFT, top - 10, up)
     for each in reversed(series):
-        yield from each.drawn([(x(px), y(py)) for px, py in each.points], each.titles)
+        yield from each.drawn([(x(px), y(py), title) for px, py, title in each.points])
     at = top
     for most, group in listed.items():
         named = [each for each in group if each.name]
         for each in named[:most]:
-            yield from each.drawn([(LEGEND, at), (LEGEND + 22, at)], [])
-            yield from each.drawn([(LEGEND + 11, at)], [each.name] if each.titles else [])
+            yield from each.drawn([(LEGEND, at, ""), (LEGEND + 22, at, "")])
+            yield from each.drawn([(LEGEND + 11, at, each.points[0][2] and each.name)])
             yield svg_text(LEGEND + 28, at + 4, each.name)
             at += 18
         if len(named) > most:
@@ -2750,17 +2318,17 @@ def plot(
 
 def point_title(case: Analysis) -> str:
     """The whole case and its figures."""
-    names = ["gpu", "model", *Workload._fields, *case.changed]
-    told = [f"{dashed(name)} {axis_value(case, name)}" for name in names]
+    axes = ["gpu", "model", *Workload._fields, *case.changed]
     terms = [f"{name} {prefixed(s, 's')}" for name, s in case.terms.parts.items() if s]
     total = f"{case.basis} {prefixed(case.terms.total_s, 's')}"
     misfits = "" if case.memory.fits else MISFITS
-    return f"{', '.join(told)}: {total} ({', '.join(terms)}); {case.terms.limit} limits{misfits}"
+    return f"{told(case, axes)}: {total} ({', '.join(terms)}); {case.terms.limit} limits{misfits}"
 
 
-def roof_of(case: Analysis) -> tuple[str, str, float, float]:
-    """A GPU, a precision, and what limits these: peak and bandwidth."""
-    return case.gpu.name, case.work.dtype, case.gpu.peaks[case.work.dtype], case.gpu.bandwidth
+def roof_of(case: Analysis) -> str:
+    """What limits a GPU in a precision."""
+    peak, bandwidth = prefixed(case.gpu.peaks[case.work.dtype], "FLOP/s"), prefixed(case.gpu.bandwidth, "B/s")
+    return f"{case.gpu.name} {case.work.dtype}: {peak}, {bandwidth}, ridge {rounded(case.ridge)}"
 
 
 def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
@@ -2770,41 +2338,34 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     cases = [each for each in outcomes if isinstance(each, Analysis)]
     numbers = [name for name in sweep.varying if "." in name or name in ("ngpu", "seq", "batch", "query")]
     axis = numbers[-1] if numbers else ""
+    others = [name for name in sweep.varying if name != axis]
     groups: dict[str, list[Analysis]] = {}
     for case in cases:
-        others = [name for name in sweep.varying if name != axis]
-        told = [f"{'' if name in ('gpu', 'model') else dashed(name)} {axis_value(case, name)}" for name in others]
-        groups.setdefault(" ".join(map(str.strip, told)), []).append(case)
-    roofs = list(dict.fromkeys(map(roof_of, cases)))
+        words = [axis_value(case, name) if name in SECTIONS else told(case, [name]) for name in others]
+        groups.setdefault(" ".join(words), []).append(case)
+    roofs = {roof_of(case): case for case in cases}
     intensities = [case.counts.intensity for case in cases]
     upper, lower, tops = list[Series](), list[Series](), list[Series]()
-    for n, (gpu, dtype, peak, bandwidth) in enumerate(roofs):
-        ridge, rates = peak / bandwidth, f"{prefixed(peak, 'FLOP/s')}, {prefixed(bandwidth, 'B/s')}"
-        left, right = min(*intensities, ridge / 4), max(*intensities, ridge * 4)
-        points = [(left, left * bandwidth), (ridge, peak), (right, peak)]
-        name = f"{gpu} {dtype}: {rates}, ridge {rounded(ridge)}"
-        tops.append(Series(name, points, (), COLOURS[n % len(COLOURS)], style="stroke-width='2.5'"))
-    seen: collections.Counter[int] = collections.Counter()  # series under each roof, told apart by their markers
-    for name, group in groups.items():
-        titles = [point_title(case) for case in group]
-        roof = roofs.index(roof_of(group[0]))
-        n, seen[roof] = (seen[roof] if len(roofs) > 1 else len(upper)), seen[roof] + 1
-        colour = COLOURS[(roof if len(roofs) > 1 else n) % len(COLOURS)]
-        points = [(case.counts.intensity, case.counts.gpu_flops / case.terms.total_s) for case in group]
-        upper.append(Series(name, points, titles, colour, n))
+    for n, (name, case) in enumerate(roofs.items()):
+        left, right = min(*intensities, case.ridge / 4), max(*intensities, case.ridge * 4)
+        points = [(each, min(each, case.ridge) * case.gpu.bandwidth, "") for each in (left, case.ridge, right)]
+        tops.append(Series(name, points, COLOURS[n % len(COLOURS)], style="stroke-width='2.5'"))
+    at_roof = [list(roofs).index(roof_of(group[0])) for group in groups.values()]
+    for i, (name, group) in enumerate(groups.items()):
+        at, n = at_roof[i], at_roof[:i].count(at_roof[i])  # series under a roof are told apart by their markers
+        colour = COLOURS[(at if len(roofs) > 1 else n) % len(COLOURS)]
+        rates = [case.counts.gpu_flops / case.terms.total_s for case in group]
+        points = [(case.counts.intensity, rate, point_title(case)) for case, rate in zip(group, rates)]
+        upper.append(Series(name, points, colour, n))
         terms = {"total": colour} if len(groups) > 1 else TERM_COLOURS
         for term, of_term in terms.items() if axis and len(cases) > 1 else ():
-            seconds = [{**case.terms.parts, "total": case.terms.total_s}[term] for case in group]
-            points = [(float(axis_value(case, axis)), each) for case, each in zip(group, seconds) if each]
-            if points:
-                lower.append(Series(name or term, points, titles, of_term, n))
-    width = max(1000, LEGEND + 60 + 7 * max(len(each.name) for each in (*upper, *lower, *tops)))
-    lacking = {
-        "cannot be": sweep.total - len(cases),
-        "do not fit (hollow)": sum(not case.memory.fits for case in cases),
-    }
-    told = [f"{count} of {sweep.total} {what}" for what, count in lacking.items() if count]
-    heading = wrapped(", ".join([*sweep.common.values(), *told]), width // 8)
+            of = operator.attrgetter(f"terms.{term}_s")
+            points = [(float(axis_value(case, axis)), of(case), point_title(case)) for case in group if of(case)]
+            lower += [Series(name if len(groups) > 1 else term, points, of_term, n)] if points else []
+    width = LEGEND + 60 + 7 * max(len(each.name) for each in (*upper, *lower, *tops))
+    lacking = {"cannot be": sweep.total - len(cases), "do not fit (hollow)": sum(not x.memory.fits for x in cases)}
+    notes = [f"{count} of {sweep.total} {what}" for what, count in lacking.items() if count]
+    heading = wrapped(", ".join([*sweep.common, *notes]), width // 8)
     top = 50 + 16 * len(heading)
     height = top + 450 + (410 if lower else 0)
     yield (
@@ -2815,22 +2376,12 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     )
     for i, line in enumerate(heading):
         yield svg_text(20, 24 + 16 * i, line, "font-size='13' font-weight='bold'")
-    work_axes = (("arithmetic intensity, FLOP/byte", ""), ("FLOP/s of the busiest GPU", "FLOP/s"))
-    yield from plot(top, 400, work_axes, {12: upper, 8: tops})
+    axes = ("arithmetic intensity, FLOP/byte", "FLOP/s of the busiest GPU", "FLOP/s")
+    yield from plot(top, 400, axes, {12: upper, 8: tops})
     if lower:
-        time_axes = ((dashed(axis), ""), ("attention of all layers in one step", "s"))
-        yield from plot(top + 480, 310, time_axes, {12: lower})
+        axes = (dashed(axis), "attention of all layers in one step", "s")
+        yield from plot(top + 480, 310, axes, {12: lower})
     yield "</svg>\n"
-
-
-VIEWS: dict[str, Callable[[Sweep, Iterator[Outcome]], Iterator[str]]] = {
-    "report": one_after_another(report),
-    "summary": one_after_another(summary),
-    "table": case_table,
-    "csv": csv_rows,
-    "json": json_lines,
-    "svg": picture,
-}
 
 
 # --------------------------------------------------------------------------- measured kernels
@@ -2842,171 +2393,133 @@ class Measured(NamedTuple):
     line: int  # of the file
     gpu: GPU
     kind: str  # of what was measured: the accuracy's classes
-    ngpu: int
     size: float  # latency in us, or bytes of an all-reduce: what the size classes go by
     shape: str
     seconds: float
-    resident: bool  # in memory for certain: no last-level cache holds what is read
     needed: Sequence[str]  # the constants of its estimate
     bound_s: float
     estimate: Callable[[Constants], float]  # seconds
+    ngpu: int = 1
+    resident: bool = True  # in memory for certain: no last-level cache holds what is read
 
     def ratio(self, constants: Constants | None) -> float:
         """The estimate's time (the bound's, without constants) over the measured one."""
         return (self.bound_s if constants is None else self.estimate(constants)) / self.seconds
 
 
-KERNEL_COLUMNS = ("phase", "batch", "seq", "n_head", "latency_us")
-REDUCE_COLUMNS = ("ngpu", "bytes", "latency_us")
-MAX_CSV_BYTES = 64 * 2**20
-
 KINDS = ("decode", "prefill", "latent decode", "latent prefill", "all-reduce")
 ALL = ("all", 0.0, math.inf)  # sizes from one figure up to another
 KERNEL_SIZES = (ALL, ("up to 50 us", 0.0, 50.0), ("above 50 us", 50.0, math.inf), ("above 1 ms", 1000.0, math.inf))
-REDUCE_SIZES = (ALL, ("below 256 KiB", 0.0, 2.0**18), ("above 16 MiB", 2.0**24 + 1, math.inf))
+REDUCE_SIZES = (ALL, ("below 256 KiB", 0.0, 2.0**18), ("above 16 MiB", MOST_OF_ONE_OR_TWO_SHOTS + 1, math.inf))
+# Where a search begins: tiles dear and exponentials slow, for a cost that no row feels, the search does not move.
+STARTS: dict[str, float] = {
+    **dict(zip(KERNEL_CONSTANTS[1:], (9e-6, 5e-6, 2e-6, 4e9, 0.6, 0.85, 0.8))),
+    **dict(zip(LINK_CONSTANTS["nvlink"], (3e-6, 0.4e-6, 5e-6, 25e-6, 0.7))),
+    **dict(zip(LINK_CONSTANTS["pcie"], (3e-6, 1.5e-6, 0.6))),
+}
+LATENT = "latent_bandwidth_efficiency"
+NOT_SEEN = {"exponentials": 1e12, "tile_s": 0.0, "wave_s": 0.0}  # figures at which these cost nothing
+
+
+def read_cell(row: Mapping[str, str], name: str, key: Key = COUNT) -> Any:
+    return naming(name, key.typed, row.get(name, ""))
+
+
+def reduce_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
+    ngpu, payload = naming("ngpu", COUNT._replace(low=2).typed, row["ngpu"]), read_cell(row, "bytes")
+    us, by = read_cell(row, "latency_us", FIGURE), link or gpu.joining_link(ngpu)
+    rate = required_figure(gpu, "link", by, gpu.links)
+    exchange = Exchange("all-reduce", "bf16", payload, reduces=True)
+    return Measured(
+        line=line,
+        gpu=gpu,
+        kind="all-reduce",
+        size=payload,
+        shape=f"{payload} bytes over {ngpu} GPUs",
+        seconds=us / 1e6,
+        needed=LINK_CONSTANTS[by],
+        bound_s=exchange_bound(exchange, rate),
+        estimate=lambda constants: exchange_estimate(exchange, ngpu, by, rate, constants),
+        ngpu=ngpu,
+    )
+
+
+def kernel_row(line: int, row: Mapping[str, str], gpu: GPU) -> Measured:
+    phase = naming("phase", one_of, row.get("phase", ""), ("decode", "prefill"))
+    batch, seq, n_head = (read_cell(row, name) for name in ("batch", "seq", "n_head"))
+    window = 0 if row.get("window", "0") == "0" else read_cell(row, "window")
+    dtype = naming("dtype", one_of, row.get("dtype", "bf16"), COMPUTING)
+    kv_dtype = naming("kv_dtype", one_of, row.get("kv_dtype", "bf16"), PRECISIONS)
+    widths = LATENT_KEYS if "kv_lora_rank" in row else ("n_kv_head", "dim_head")
+    layers = shaped(1, n_head, {name: read_cell(row, name) for name in widths}, window)
+    if n_head % layers.n_kv_head:
+        raise InputError(f"n_kv_head must divide n_head {n_head}, not {layers.n_kv_head}")
+    if dtype not in gpu.peaks:
+        raise InputError(f"{gpu.name} has no {dtype} figure: --gpu names the GPU that was measured")
+    query, us = 1 if phase == "decode" else seq, read_cell(row, "latency_us", FIGURE)
+    lengths: dict[str, Any] = {"seq": seq, "batch": batch, "query": query, "phase": phase}
+    dtypes: dict[str, Any] = {"dtype": dtype, "kv_dtype": kv_dtype, "weight_dtype": dtype}
+    work = Workload(ngpu=1, fused=True, split="seq", link="pcie", **lengths, **dtypes)
+    compute, memory = gpu.peaks[dtype], gpu.bandwidth
+    # Measured kernels may do less than the estimate takes them to: compute with an FP8 cache in FP8, and read heads
+    # of 192 with values of 128.
+    least = layers._replace(dim_v=128) if layers.dim_v == 192 else layers
+    fastest = gpu.peaks.get("fp8", compute) if kv_dtype == "fp8" else compute
+    shapes = [(each, operands(each, work)) for each in (layers, least)]
+    kernel, shortest = (layer_kernels(each, ops, work, Shares())[0] for each, ops in shapes)
+    return Measured(
+        line=line,
+        gpu=gpu,
+        kind=f"latent {phase}" if layers.kv_lora_rank else phase,
+        size=us,
+        shape=f"{phase} {batch} x {seq}, {n_head}/{layers.n_kv_head} x {layers.dim_qk}, window {window}, {kv_dtype}",
+        seconds=us / 1e6,
+        needed=KERNEL_CONSTANTS,
+        bound_s=kernel_bound(shortest, fastest, memory).total_s,
+        estimate=lambda constants: kernel_estimate(kernel, compute, memory, constants).total_s,
+        resident=shapes[0][1].kv_bytes > gpu.figures.get("last_level_cache", 0),
+    )
 
 
 def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | None) -> list[Measured]:
     """The rows of a CSV file; `gpu_for` says which GPU a row's `gpu` is, None to leave it out."""
     import csv  # only this needs it
 
-    source = source_name(path)
-    text = naming("--measured", read_text, path, MAX_CSV_BYTES)
-    head = text.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
+    text = naming("--measured", read_text, path, 64 * 2**20)
+    separator = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
     found = []
     try:
-        columns = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = columns
-        reduces = set(REDUCE_COLUMNS) <= set(columns)
+        reader.fieldnames = columns = [name.strip() for name in reader.fieldnames or ()]
+        reduces = {"ngpu", "bytes", "latency_us"} <= set(columns)
         heads = LATENT_KEYS if "kv_lora_rank" in columns else ("n_kv_head", "dim_head")
-        missing = [name for name in (*KERNEL_COLUMNS, *heads) if name not in columns]
+        missing = [name for name in ("phase", "batch", "seq", "n_head", "latency_us", *heads) if name not in columns]
         if missing and not reduces:
             raise InputError(f"has no column {missing[0]}")
         for row in reader:
             cells = {name: cell.strip() for name, cell in row.items() if name and cell}
-            try:
-                gpu = gpu_for(cells.get("gpu", ""))
-                if gpu:
-                    read = reduce_row if reduces else kernel_row
-                    found.append(read(reader.line_num, cells, gpu, link))
-            except InputError as error:
-                raise InputError(f"line {reader.line_num}: {error}") from None
+            where = f"line {reader.line_num}:"
+            gpu = naming(where, gpu_for, cells.get("gpu", ""))
+            if gpu:
+                read = functools.partial(reduce_row, link=link) if reduces else kernel_row
+                found.append(naming(where, read, reader.line_num, cells, gpu))
         if not found:
             raise InputError("has no row for this GPU")
     except (InputError, csv.Error) as error:
-        raise InputError(f"{source}: {error}") from None
+        raise InputError(f"{source_name(path)}: {error}") from None
     return found
 
 
-def read_cell(row: Mapping[str, str], name: str, key: Key = COUNT) -> Any:
-    return naming(name, number_flag, row.get(name, ""), key)
-
-
-def reduce_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
-    ngpu, payload = read_cell(row, "ngpu"), read_cell(row, "bytes")
-    if ngpu < 2:
-        raise InputError("ngpu must be a whole number from 2, not 1")
-    by = link or joining_link(gpu, ngpu)
-    work = Workload(ngpu, 1, 1, 1, "decode", "bf16", "bf16", "bf16", True, "head", by)
-    rate = figure(gpu, "link", by, gpu.links)
-    exchange = Exchange("all-reduce", "bf16", payload, directions=1, reduces=True)
-    us = read_cell(row, "latency_us", FIGURE)
-    return Measured(
-        line=line,
-        gpu=gpu,
-        kind="all-reduce",
-        ngpu=ngpu,
-        size=payload,
-        shape=f"{payload} bytes over {ngpu} GPUs",
-        seconds=us / 1e6,
-        resident=True,
-        needed=LINK_CONSTANTS[work.link],
-        bound_s=exchange_bound(exchange, rate),
-        estimate=lambda constants: exchange_estimate(exchange, work, rate, constants),
-    )
-
-
-def kernel_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
-    phase = naming("phase", one_of, row.get("phase", ""), ("decode", "prefill"))
-    batch, seq, n_head = (read_cell(row, name) for name in ("batch", "seq", "n_head"))
-    window = 0 if row.get("window", "0") == "0" else read_cell(row, "window")
-    dtype = one_of(row.get("dtype", "bf16"), COMPUTING)
-    kv_dtype = one_of(row.get("kv_dtype", "bf16"), PRECISIONS)
-    if "kv_lora_rank" in row:
-        rank, rope, nope, dim_v = (read_cell(row, name) for name in LATENT_KEYS)
-        layers = Layers("full", 1, n_head, n_head, nope + rope, dim_v, window, rank, rope)
-    else:
-        n_kv_head, dim_head = read_cell(row, "n_kv_head"), read_cell(row, "dim_head")
-        if n_head % n_kv_head:
-            raise InputError(f"n_kv_head must divide n_head {n_head}, not {n_kv_head}")
-        layers = Layers("full", 1, n_head, n_kv_head, dim_head, dim_head, window)
-    if dtype not in gpu.peaks:
-        raise InputError(f"{gpu.name} has no {dtype} figure: --gpu names the GPU that was measured")
-    query = 1 if phase == "decode" else seq
-    work = Workload(1, seq, batch, query, phase, dtype, kv_dtype, dtype, True, "seq", "pcie")
-
-    rates = case_rates(gpu, work)
-
-    def kernel_of(layers: Layers) -> Kernel:
-        ops = operands(layers, work)
-        return layer_kernels(layers, ops, work, busiest_shares(ops, work, ()))[0]
-
-    in_fp8 = kv_dtype == "fp8" and "fp8" in gpu.peaks
-    # Measured kernels may do less than the estimate takes them to: compute with an FP8 cache in FP8, and read heads
-    # of 192 with values of 128.
-    least = layers._replace(dim_v=128) if layers.dim_v == 192 else layers
-    fastest = rates._replace(compute=gpu.peaks["fp8"]) if in_fp8 else rates
-    kernel, us = kernel_of(layers), read_cell(row, "latency_us", FIGURE)
-    heads = f"{n_head}/{layers.n_kv_head} x {layers.dim_qk}"
-    return Measured(
-        line=line,
-        gpu=gpu,
-        kind=f"latent {phase}" if layers.kv_lora_rank else phase,
-        ngpu=1,
-        size=us,
-        shape=f"{phase} {batch} x {seq}, {heads}, window {window}, {kv_dtype}",
-        seconds=us / 1e6,
-        resident=gpu.cache is None or operands(layers, work).kv_bytes > gpu.cache,
-        needed=KERNEL_CONSTANTS,
-        bound_s=kernel_bound(kernel_of(least), fastest).total_s,
-        estimate=lambda constants: kernel_estimate(kernel, rates, constants).total_s,
-    )
-
-
-# Where a search begins: tiles dear and exponentials slow, for a cost that no row feels, the search does not move.
-STARTS = {
-    "kernel": dict(zip(KERNEL_CONSTANTS[1:-1], (9e-6, 5e-6, 2e-6, 4e9, 0.6, 0.85))),
-    "latent": {"latent_bandwidth_efficiency": 0.8},
-    "nvlink": dict(zip(LINK_CONSTANTS["nvlink"], (3e-6, 0.4e-6, 5e-6, 25e-6, 0.7))),
-    "pcie": dict(zip(LINK_CONSTANTS["pcie"], (3e-6, 1.5e-6, 0.6))),
-}
-NOT_SEEN = {"exponentials": 1e12, "tile_s": 0.0, "wave_s": 0.0}  # figures at which these cost nothing
-
-
-def fit(rows: Sequence[Measured]) -> dict[str, float]:
-    """The constants of measured kernels, or of a link, that explain them best."""
-    if rows[0].kind == "all-reduce":
-        link = next(name for name, needed in LINK_CONSTANTS.items() if needed == rows[0].needed)
-        return searched(rows, STARTS[link], {}, 0.15)[0]
-    given = {"multiprocessors": rows[0].gpu.constants["multiprocessors"], **STARTS["latent"]}
-    grouped = [row for row in rows if row.kind != "latent decode"] or rows
-    found, least = searched(grouped, STARTS["kernel"], given)
-    for name, cost_free in NOT_SEEN.items():  # without it, if the rows do not show it
-        fewer = {key: value for key, value in found.items() if key != name}
-        without, loss = searched(grouped, fewer, {**given, name: cost_free})
-        if loss < least * 1.025 + 0.001:
-            found, least, given[name] = without, loss, cost_free
-    found = {**given, **found}
-    own = rows[0].gpu.constants.get("latent_bandwidth_efficiency", found["bandwidth_efficiency"])
-    found["latent_bandwidth_efficiency"] = own
-    latent = [row for row in rows if row.kind == "latent decode"]
-    if latent:
-        tied = {**found, "latent_bandwidth_efficiency": found["bandwidth_efficiency"]}
-        apart, loss = searched(latent, STARTS["latent"], found)
-        found = {**found, **apart} if loss < 0.8 * searched(latent, {}, tied)[1] else tied
-    return found
+def solved(matrix: list[list[float]], right: list[float], damping: float) -> list[float]:
+    """The solution of linear equations with a damped diagonal, by Gauss-Jordan elimination."""
+    lines = [[*line, value] for line, value in zip(matrix, right)]
+    for i, line in enumerate(lines):
+        line[i] += damping * line[i] + 1e-9
+    for i, pivot in enumerate(lines):
+        pivot[:] = [value / pivot[i] for value in pivot]
+        for line in lines[:i] + lines[i + 1 :]:
+            line[:] = [a - line[i] * b for a, b in zip(line, pivot)]
+    return [line[-1] for line in lines]
 
 
 def searched(
@@ -3026,108 +2539,117 @@ def searched(
     def loss(found: list[float]) -> float:
         return math.fsum(w * math.log1p((r / scale) ** 2) for w, r in zip(shares, found))
 
-    best, now, damping, small = dict(start), errors(start), 1e-2, 1e-5
-    least, gain = loss(now), 1.0
-    while gain > 1e-9:
+    best, now, damping, small, gain = dict(start), errors(start), 1e-2, 1e-5, 0.0
+    while damping < 1e6 and not 0 < gain <= 1e-9:
         moved = [errors({**best, name: best[name] * math.exp(small)}) for name in best]
         slopes = [[(b - a) / small for a, b in zip(now, each)] for each in moved]
         weights = [w / (scale**2 + r * r) for w, r in zip(shares, now)]
         pull = [math.fsum(w * a * b for w, a, b in zip(weights, slope, now)) for slope in slopes]
         normal = [[math.fsum(w * x * y for w, x, y in zip(weights, a, b)) for b in slopes] for a in slopes]
-        gain = 0.0
-        while gain <= 0 and damping < 1e6:
-            steps = solved(normal, pull, damping)
-            tried = {name: best[name] * math.exp(-max(-1.0, min(1.0, step))) for name, step in zip(best, steps)}
-            tried = {n: min(v, 1.0) if n.endswith("efficiency") else v for n, v in tried.items()}
-            after = errors(tried)
-            gain, damping = least - loss(after), damping * 5
+        steps = zip(best.items(), solved(normal, pull, damping))
+        tried = {name: value * math.exp(-max(-1.0, min(1.0, step))) for (name, value), step in steps}
+        tried = {name: min(value, 1.0) if name.endswith("efficiency") else value for name, value in tried.items()}
+        after = errors(tried)
+        gain, damping = loss(now) - loss(after), damping * 5
         if gain > 0:
-            best, now, least, damping = tried, after, least - gain, damping / 25
-    return best, least
+            best, now, damping = tried, after, damping / 25
+    return best, loss(now)
 
 
-def solved(matrix: list[list[float]], right: list[float], damping: float) -> list[float]:
-    """The solution of linear equations with a damped diagonal, by Gaussian elimination."""
-    lines = [[*line, value] for line, value in zip(matrix, right)]
-    for i, line in enumerate(lines):
-        line[i] += damping * line[i] + 1e-9
-    for i, pivot in enumerate(lines):
-        for line in lines[i + 1 :]:
-            part = line[i] / pivot[i]
-            line[i:] = [a - part * b for a, b in zip(line[i:], pivot[i:])]
-    found: list[float] = []
-    for i in reversed(range(len(lines))):
-        known = math.fsum(map(operator.mul, lines[i][i + 1 : -1], found))
-        found.insert(0, (lines[i][-1] - known) / lines[i][i])
-    return found
+def fit(rows: Sequence[Measured]) -> dict[str, float]:
+    """The constants of measured kernels, or of a link, that explain them best."""
+    start = {name: STARTS[name] for name in rows[0].needed if name in STARTS}
+    if rows[0].kind == "all-reduce":
+        return searched(rows, start, {}, 0.15)[0]
+    figures, latent_start = rows[0].gpu.figures, {LATENT: start.pop(LATENT)}
+    given = {"multiprocessors": figures["multiprocessors"], **latent_start}
+    grouped = [row for row in rows if row.kind != "latent decode"] or rows
+    found, least = searched(grouped, start, given)
+    for name, cost_free in NOT_SEEN.items():  # without it, if the rows do not show it
+        fewer = {key: value for key, value in found.items() if key != name}
+        without, loss = searched(grouped, fewer, {**given, name: cost_free})
+        if loss < least * 1.025 + 0.001:
+            found, least, given[name] = without, loss, cost_free
+    tied = {**given, **found, LATENT: found["bandwidth_efficiency"]}
+    latent = [row for row in rows if row.kind == "latent decode"]
+    if not latent:
+        return {**tied, LATENT: figures.get(LATENT, tied[LATENT])}
+    apart, loss = searched(latent, latent_start, tied)
+    return {**tied, **apart} if loss < 0.8 * searched(latent, {}, tied)[1] else tied
 
 
 def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
     """How far the estimates (bounds, without constants) are off, by kind and size."""
     import statistics  # only this needs it
 
-    lines = [f"{'':16}{'':14}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
+    lines = [f"{'':30}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
     ratios = [(row, row.ratio(constants)) for row in rows]
-
-    def line(kind: str, name: str, some: list[tuple[Measured, float]]) -> None:
-        if some:
-            faster = sum(row.resident and row.seconds < row.bound_s for row, _ in some)
-            errors = sorted(abs(ratio - 1) for _, ratio in some)
-            median, most = statistics.median(errors), errors[len(errors) * 9 // 10]
-            bias = round(statistics.median([ratio - 1 for _, ratio in some]), 3) + 0.0  # no -0.0
-            lines.append(f"{kind:16}{name:14}{len(some):7,}{faster:8,}{median:9.1%}{most:9.1%}{bias:+9.1%}")
-
     for kind in sorted({row.kind for row in rows}, key=KINDS.index):
         some = [each for each in ratios if each[0].kind == kind]
-        for name, low, high in REDUCE_SIZES if kind == "all-reduce" else KERNEL_SIZES:
-            line(kind, name, [each for each in some if low <= each[0].size < high])
-        for ngpu in sorted({row.ngpu for row, _ in some} - {1}):
-            line(kind, f"{ngpu} GPUs", [each for each in some if each[0].ngpu == ngpu])
+        sizes = REDUCE_SIZES if kind == "all-reduce" else KERNEL_SIZES
+        classes = {name: [each for each in some if low <= each[0].size < high] for name, low, high in sizes}
+        counts = sorted({row.ngpu for row, _ in some} - {1})
+        classes.update({f"{ngpu} GPUs": [each for each in some if each[0].ngpu == ngpu] for ngpu in counts})
+        for name, group in classes.items():
+            if group:
+                faster = sum(row.resident and row.seconds < row.bound_s for row, _ in group)
+                errors = sorted(abs(ratio - 1) for _, ratio in group)
+                median, most = statistics.median(errors), errors[len(errors) * 9 // 10]
+                bias = round(statistics.median([ratio - 1 for _, ratio in group]), 3) + 0.0  # no -0.0
+                lines.append(f"{kind:16}{name:14}{len(group):7,}{faster:8,}{median:9.1%}{most:9.1%}{bias:+9.1%}")
     lines += ["", "worst ten rows"]
     for row, ratio in sorted(ratios, key=lambda each: -abs(math.log(each[1])))[:10]:
-        took = prefixed(row.seconds, "s")
-        lines.append(f"  line {row.line}: {row.shape}: {took}, here {ratio:.3g} times as long")
+        lines.append(f"  line {row.line}: {row.shape}: {prefixed(row.seconds, 's')}, here {ratio:.3g} times as long")
     return "\n".join(lines) + "\n"
 
 
-def fitted_section(name: str, rows: Sequence[Measured]) -> tuple[Constants, dict[str, Any]]:
-    """The constants that fit every other row, and a GPU section of config.json with them."""
-    gpu, count = rows[0].gpu, len(set(rows[0].needed) - {"multiprocessors"})
-    if "multiprocessors" in rows[0].needed and "multiprocessors" not in gpu.constants:
+def fitted_section(name: str, rows: Sequence[Measured]) -> dict[str, Any]:
+    """A GPU section of config.json with the constants that fit every other row."""
+    needed, figures = rows[0].needed, rows[0].gpu.figures
+    if "multiprocessors" in needed and "multiprocessors" not in figures:
         raise InputError(f"--fit needs GPU.multiprocessors, which {name} does not have")
-    if len(rows) < 2 * count:
-        raise InputError(f"--fit needs {2 * count} rows of {name} or more, not {len(rows)}")
-    figures, section = {**gpu.figures, **fit(rows[::2])}, {}
-    for key in ("model", *CONFIG_KEYS["GPU"]):
+    least = 2 * len(set(needed) - {"multiprocessors"})
+    if len(rows) < least:
+        raise InputError(f"--fit needs {least} rows of {name} or more, not {len(rows)}")
+    figures, section = {**figures, **fit(rows[::2])}, {}
+    for key, meaning in CONFIG_KEYS["GPU"].items():
         value = figures.get(base_name(key))
+        if isinstance(value, float):
+            digits = 3 if base_name(key) in needed else 12
+            value = float(f"{value / meaning.scale:.{digits}g}")
         if value is not None:
-            precise = ".3g" if base_name(key) in rows[0].needed else ".12g"
-            exact = isinstance(value, (str, int))
-            scale = 1 if exact else CONFIG_KEYS["GPU"][key].scale
-            section[key] = value if exact else float(f"{value / scale:{precise}}")
-    return naming(f"--fit of {name}:", read_gpu, section, "").constants, section
+            section[key] = value
+    return section
 
 
-def held_against(name: str, rows: Sequence[Measured], fits: bool) -> tuple[str, dict[str, Any] | None, str]:
+def held_against(name: str, rows: Sequence[Measured], fitting: bool) -> tuple[str, dict[str, Any] | None, str]:
     """The report on a GPU's rows, with the section of a config that fits them, and a warning."""
-    own = rows[0].gpu.constants
-    known, section, warning = set(rows[0].needed) <= set(own), None, ""
+    if any(row.needed != rows[0].needed for row in rows):
+        raise InputError(f"--measured: rows of {name} go over both links: --link takes one")
+    own, section, warning = rows[0].gpu.figures, None, ""
+    known = set(rows[0].needed) <= own.keys()
     constants, what = (own, "estimate") if known else (None, "bound only: no constants")
     typical = sorted(row.ratio(constants) for row in rows)[len(rows) // 2]
     if typical > 30 or (known and typical < 1 / 30):
         warning = f"{name} is {typical:.2g} times as slow here: are latencies in microseconds?"
-    if fits:
-        constants, figures = fitted_section(name, rows)
-        section, rows = {"GPU": figures}, rows[1::2]
-        what = "fitted on every other row, held against the rest"
-    text = f"{name}, {len(rows):,} rows; {what}\n\n{accuracy(rows, constants)}\n"
-    return text, section, warning
+    if fitting:
+        section, what = fitted_section(name, rows), "fitted on every other row, held against the rest"
+        constants, rows = naming(f"--fit of {name}:", read_section, section, "GPU"), rows[1::2]
+    return f"{name}, {len(rows):,} rows; {what}\n\n{accuracy(rows, constants)}\n", section, warning
 
 
 # ----------------------------------------------------------------------------- command line
 
-EXAMPLES = """\
-{program} [flags]
+VIEWS: dict[str, Callable[[Sweep, Iterator[Outcome]], Iterator[str]]] = {
+    "report": functools.partial(one_by_one, report),
+    "summary": functools.partial(one_by_one, summary),
+    "table": case_table,
+    "csv": csv_rows,
+    "json": json_lines,
+    "svg": picture,
+}
+EXAMPLES = f"""\
+{PROGRAM} [flags]
 
 examples:
   python3 attn_bottleneck.py --ngpu 10     the figures of config.json, ten GPUs
@@ -3145,59 +2667,41 @@ Flags of a case take lists (1,2,8), counts also ranges: 1024:8192:1024 in steps,
 GPU or model of the catalogue, `config` the config's own. All combinations are
 shown, the last flag of a case varying fastest, --set's keys after them.
 """
-
-
-class Flag(NamedTuple):
-    """A flag: the value's name in the help, and how that is read."""
-
-    group: str
-    metavar: str  # "": it takes none
-    read: Callable[[str], Any]
-    help: str
-
-
-CASE, FIGURES, OUTPUT, MEASUREMENTS = "case", "figures", "output", "measurements"
-FLAGS = {
-    "gpu": Flag(CASE, "NAME", str, "a GPU of the catalogue, or config"),
-    "model": Flag(CASE, "NAME", str, "a model of the catalogue, config, or a published Hugging"
-                  " Face config.json or its folder"),
-    "ngpu": Flag(CASE, "N", counts_flag, "GPUs that share the work (default 1)"),
-    "seq": Flag(CASE, "N", counts_flag, "keys attended to, the new ones included (1024)"),
-    "batch": Flag(CASE, "N", counts_flag, "sequences per step (default 1)"),
-    "gen": Flag(CASE, "BOOL", booleans_flag, "generation of one token per sequence (default True);"
-                " False: prefill of the whole sequence. true/false, yes/no, 1/0, on/off"),
-    "query": Flag(CASE, "N", counts_flag, "new tokens per sequence: speculative decoding, chunked"
-                  " prefill (default 1, or all of --seq in prefill)"),
-    "dtype": Flag(CASE, "TYPE", names_flag(COMPUTING), f"{', '.join(COMPUTING)} (default fp32; bf16"
-                  " or fp16 where a GPU or model is named)"),
-    "kv_dtype": Flag(CASE, "TYPE", names_flag(PRECISIONS), "precision of the KV cache, one of these"
-                     " or int4 (as --dtype)"),
-    "weight_dtype": Flag(CASE, "TYPE", names_flag(PRECISIONS), "precision of the weights (as"
-                         " --dtype, or what a named model is published in, if narrower)"),
-    "fused": Flag(CASE, "BOOL", booleans_flag, "one kernel that keeps the scores on chip and skips"
-                  " what is masked (FlashAttention); default where a GPU or model is named"),
-    "split": Flag(CASE, "HOW", names_flag(SPLITS), "what the GPUs share: seq, the keys (default);"
-                  " head, the heads (where a GPU or model is named and they divide); batch, the"
-                  " sequences"),
-    "link": Flag(CASE, "LINK", names_flag(LINKS), "pcie (default) or nvlink, the scale-up link"
-                 " (where a GPU or model is named and it joins the GPUs)"),
-    "fp16": Flag(CASE, "", str, "short for --dtype fp16"),
-    "config": Flag(FIGURES, "FILE", str, "GPU and model figures, - for standard input (default:"
-                   " config.json beside the script, else the same values built in)"),
-    "set": Flag(FIGURES, "KEY=N", str, "another figure of the GPU or model, in the config's units:"
-                " --set GPU.bandwidth=3350:6700:x2; repeatable"),
-    "format": Flag(OUTPUT, "VIEW", lambda text: one_of(text, VIEWS), "report (default for the"
-                   " config's one case); summary (for a named one): what limits attention, and what"
-                   " would help; table (for several), csv, json; svg: a picture"),
-    "measured": Flag(MEASUREMENTS, "FILE", str, "hold the model against the measured kernels of a"
-                     " CSV file, - for standard input"),
-    "fit": Flag(MEASUREMENTS, "", str, "with --measured: the constants that fit the file"),
-}  # fmt: skip
-
-
-def program() -> str:
-    """What the user called."""
-    return "attn-bottleneck" if os.path.basename(sys.argv[0]) == "attn-bottleneck" else PROGRAM
+FLAGS = f"""\
+flag         group        value help
+gpu          case         NAME  a GPU of the catalogue, or config
+model        case         NAME  a model of the catalogue, config, or a published Hugging Face config.json or its folder
+ngpu         case         N     GPUs that share the work (default 1)
+seq          case         N     keys attended to, the new ones included (1024)
+batch        case         N     sequences per step (default 1)
+gen          case         BOOL  generation of one token per sequence (default True); False: prefill of the whole sequence. true/false, yes/no, 1/0, on/off
+query        case         N     new tokens per sequence: speculative decoding, chunked prefill (default 1, or all of --seq in prefill)
+dtype        case         TYPE  {", ".join(COMPUTING)} (default fp32; bf16 or fp16 where a GPU or model is named)
+kv_dtype     case         TYPE  precision of the KV cache, one of these or int4 (as --dtype)
+weight_dtype case         TYPE  precision of the weights (as --dtype, or what a named model is published in, if narrower)
+fused        case         BOOL  one kernel that keeps the scores on chip and skips what is masked (FlashAttention); default where a GPU or model is named
+split        case         HOW   what the GPUs share: seq, the keys (default); head, the heads (where a GPU or model is named and they divide); batch, the sequences
+link         case         LINK  pcie (default) or nvlink, the scale-up link (where a GPU or model is named and it joins the GPUs)
+fp16         case         -     short for --dtype fp16
+config       figures      FILE  GPU and model figures, - for standard input (default: config.json beside the script, else the same values built in)
+set          figures      KEY=N another figure of the GPU or model, in the config's units: --set GPU.bandwidth=3350:6700:x2; repeatable
+list_gpus    figures      -     show the catalogue's gpus
+list_models  figures      -     show the catalogue's models
+format       output       VIEW  report (default for the config's one case); summary (for a named one): what limits attention, and what would help; table (for several), csv, json; svg: a picture
+help         output       -     show this help and exit
+version      output       -     show the version and exit
+measured     measurements FILE  hold the model against the measured kernels of a CSV file, - for standard input
+fit          measurements -     with --measured: the constants that fit the file
+"""
+READERS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("ngpu", "seq", "batch", "query"), values_flag),
+    **dict.fromkeys(("gen", "fused"), lambda text: [BOOLEANS[word] for word in names_flag(BOOLEANS)(text)]),
+    "dtype": names_flag(COMPUTING),
+    **dict.fromkeys(("kv_dtype", "weight_dtype"), names_flag(PRECISIONS)),
+    "split": names_flag(SPLITS),
+    "link": names_flag(LINKS),
+    "format": lambda text: one_of(text, VIEWS),
+}
 
 
 def to_stderr(text: str) -> None:
@@ -3209,74 +2713,57 @@ def to_stderr(text: str) -> None:
 
 def diagnose(kind: str, message: str) -> None:
     """One ASCII line, however long the message or what it quotes."""
-    line = f"{program()}: {kind}: " + message.encode("ascii", "backslashreplace").decode("ascii")
+    line = f"{PROGRAM}: {kind}: " + message.encode("ascii", "backslashreplace").decode("ascii")
     to_stderr((line if len(line) <= 300 else f"{line[:296]} ...") + "\n")
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse's splitting of a command line; what it finds wrong is an InputError."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(message)
-
-
-def parser() -> Parser:
-    result = Parser(
-        prog=program(),
-        usage=EXAMPLES.format(program=program()),
-        add_help=False,
-        allow_abbrev=False,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
-    )
+def parser() -> argparse.ArgumentParser:
+    narrow = functools.partial(argparse.HelpFormatter, width=80)
+    plain: dict[str, Any] = {"add_help": False, "allow_abbrev": False, "exit_on_error": False}
+    result = argparse.ArgumentParser(prog=PROGRAM, usage=EXAMPLES, formatter_class=narrow, **plain)
     result.color = False  # type: ignore[attr-defined,unused-ignore]  # Python 3.14 colours help
-    groups = {name: result.add_argument_group(name) for name in (CASE, FIGURES, OUTPUT, MEASUREMENTS)}
-    for name, flag in FLAGS.items():
-        takes: dict[str, Any] = {"metavar": flag.metavar}
-        if flag.metavar == "BOOL":
+    groups = {name: result.add_argument_group(name) for name in ("case", "figures", "output", "measurements")}
+    for name, row in catalogue(FLAGS).items():
+        takes: dict[str, Any] = {"metavar": row["value"]} if "value" in row else {"action": "store_const", "const": ""}
+        if row.get("value") == "BOOL":
             takes.update(nargs="?", const="True")
-        elif not flag.metavar:
-            takes = {"action": "store_const", "const": ""}
-        elif name == "set":
+        if name == "set":
             takes["action"] = "append"
-        groups[flag.group].add_argument(f"--{dashed(name)}", help=flag.help, **takes)
-    for what in ("gpus", "models"):
-        text = f"show the catalogue's {what}"
-        groups[FIGURES].add_argument(f"--list-{what}", action="store_true", help=text)
-    for flags, text in ((["-h", "--help"], "show this help and exit"), (["--version"], "show the version and exit")):
-        groups[OUTPUT].add_argument(*flags, action="store_true", help=text)
+        short = ["-h"] if name == "help" else []
+        groups[row["group"]].add_argument(*short, f"--{dashed(name)}", help=row["help"], **takes)
     return result
 
 
-def split_flags(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line as text by flag; InputError for an argument that is none."""
+def split_flags(argv: Sequence[str] | None) -> dict[str, Any]:
+    """The text of the flags that are given; InputError for an argument that is none."""
     words = sys.argv[1:] if argv is None else argv
     for flag, word in zip(("", *words), words):
         if word == "--" or word.endswith("=--"):  # argparse before 3.13 makes an empty list of it
             after = f" after {quoted(flag)}" if flag and word == "--" else ""
             raise InputError(f"unknown argument {quoted(word)}{after}; see --help")
-    found, unknown = parser().parse_known_args(words)
-    if unknown and not found.help:
+    try:
+        found, unknown = parser().parse_known_args(words)
+    except argparse.ArgumentError as error:
+        raise InputError(str(error)) from None
+    if unknown and found.help is None:
         name = unknown[0].split("=")[0]
-        key = name.lstrip("-").replace("-", "_")
-        hint = did_you_mean(name, [f"--{dashed(flag)}" for flag in vars(found)])
-        for section, keys in CONFIG_KEYS.items():
-            if key in keys:
-                hint = f" (say --set {section}.{key}=)"
-        for flag, known in {"dtype": COMPUTING, "format": VIEWS, "link": LINKS, "split": SPLITS}.items():
-            hint = f" (say --{flag} {key})" if key in known else hint
+        says = {key: f"--set {section}.{key}=" for section, keys in CONFIG_KEYS.items() for key in keys}
+        listed: dict[str, Iterable[str]] = {"dtype": COMPUTING, "format": VIEWS, "link": LINKS, "split": SPLITS}
+        says.update({value: f"--{flag} {value}" for flag, known in listed.items() for value in known})
+        meant = says.get(name.lstrip("-").replace("-", "_"))
+        hint = f" (say {meant})" if meant else did_you_mean(name, [f"--{dashed(flag)}" for flag in vars(found)])
         raise InputError(f"unknown argument {quoted(unknown[0])}{hint}; see --help")
-    return found
+    return {name: text for name, text in vars(found).items() if text is not None}
 
 
-def check_flags(found: argparse.Namespace) -> dict[str, Any]:
-    """The values of the flags that were given."""
-    values = {}
-    for name, flag in FLAGS.items():
-        text = getattr(found, name)
-        if text is not None:
-            values[name] = text if name == "set" else naming(f"--{dashed(name)}", flag.read, text)
+def check_flags(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the flags that are given."""
+    values = dict(given)
+    for name, read in READERS.items():
+        if name in values:
+            values[name] = naming(f"--{dashed(name)}", read, values[name])
     if "fp16" in values and values.setdefault("dtype", ["fp16"]) != ["fp16"]:
-        raise InputError(f"--fp16 and --dtype {found.dtype} contradict each other")
+        raise InputError(f"--fp16 and --dtype {given['dtype']} contradict each other")
     for name in ("config", "measured"):
         if values.get(name) == "":
             raise InputError(f"--{name} must name a file, or - for standard input")
@@ -3288,42 +2775,13 @@ def check_flags(found: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-PROGRESS_STEP = 10_000
-
-
-def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcomes, with what people must know of them on standard error: what figures leave out, and how many do not
-    fit; an InputError if there is none that can be.
-    """
-    refusals: list[str] = []
-    done = misfits = 0
-    for outcome in with_progress(sweep):
-        if isinstance(outcome, Refusal):
-            refusals = refusals or [outcome.reason]
-            if sweep.total == 1:
-                break
-        else:
-            models = [] if done else sweep.axes["model"]
-            notes = [note for model in models for note in model.base.notes]
-            done += 1
-            if not outcome.memory.fits:
-                misfits += 1
-                notes += [misfit(outcome)] if sweep.total == 1 else []
-            for note in notes:
-                diagnose("warning", note)
-        yield outcome
-    if refusals and not done:
-        raise InputError(refusals[0])
-    if misfits and sweep.total > 1:
-        diagnose("warning", f"{misfits} of {sweep.total} cases do not fit into memory")
-
-
 def with_progress(sweep: Sweep) -> Iterator[Outcome]:
     """The outcomes, with their number on standard error if that is a terminal."""
-    shown = sweep.total >= PROGRESS_STEP and sys.stderr is not None and sys.stderr.isatty()
+    step = 10_000
+    shown = sweep.total >= step and sys.stderr is not None and sys.stderr.isatty()
     try:
         for number, outcome in enumerate(outcomes_of(sweep)):
-            if shown and number % PROGRESS_STEP == 0:
+            if shown and number % step == 0:
                 to_stderr(f"\r{number} of {sweep.total} cases")
             yield outcome
     finally:
@@ -3331,19 +2789,41 @@ def with_progress(sweep: Sweep) -> Iterator[Outcome]:
             to_stderr(f"\r{'':60}\r")
 
 
+def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
+    """The outcomes, and on standard error what figures leave out and what does not fit; InputError if none can be."""
+    first_reason, done, misfits = "", 0, 0
+    for outcome in with_progress(sweep):
+        if isinstance(outcome, Refusal):
+            first_reason = first_reason or outcome.reason
+            if sweep.total == 1:
+                break
+        else:
+            notes = [] if done else [note for model in sweep.axes["model"] for note in model.notes]
+            done += 1
+            if not outcome.memory.fits:
+                misfits += 1
+                notes += [misfit(outcome)] if sweep.total == 1 else []
+            for note in notes:
+                diagnose("warning", note)
+        yield outcome
+    if not done:
+        raise InputError(first_reason)
+    if misfits and sweep.total > 1:
+        diagnose("warning", f"{misfits} of {sweep.total} cases do not fit into memory")
+
+
 def measured_rows(flags: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, list[Measured]]:
     """The rows of the file by GPU: of those that --gpu names, or of all that it has."""
-    named: list[GPU] = [subject.changed(changes) for subject in subjects(flags)[0]]
-    gpus = {gpu.name: gpu for gpu in named}
+    gpus: dict[str, GPU] = {gpu.name: with_figures(gpu, changes) for gpu in subjects(flags)[0]}
 
     @functools.cache
     def gpu_for(name: str) -> GPU | None:
-        if not name and len(named) > 1:
+        if not name and len(gpus) > 1:
             raise InputError("no gpu, and --gpu names several")
         if not name or name in gpus:
-            return gpus[name or named[0].name]
-        found = find_gpu(name, changes)
-        return gpus.get(found.name) if "gpu" in flags else found
+            return gpus[name or next(iter(gpus))]
+        found = find_gpu(name)
+        return gpus.get(found.name) if "gpu" in flags else with_figures(found, changes)
 
     rows: dict[str, list[Measured]] = {}
     for row in read_measured(flags["measured"], gpu_for, flags.get("link", [None])[0]):
@@ -3360,39 +2840,37 @@ def measure(flags: Mapping[str, Any]) -> Iterator[str]:
         raise InputError("--format has no meaning beside --measured, but for json with --fit")
     if len(flags.get("link", "")) > 1:
         raise InputError("--link takes one value beside --measured")
-    changes = {}
-    for name, values in set_figures(flags.get("set", [])).items():
-        section, _, key = name.partition(".")
-        if section != "GPU" or len(values) > 1:
+    figures = set_figures(flags.get("set", []))
+    for name, values in figures.items():
+        if not name.startswith("GPU.") or len(values) > 1:
             raise InputError(f"--set {name}: --measured takes one value of a GPU's key")
-        changes[key] = values[0]
-    rows = measured_rows(flags, changes)
+    rows = measured_rows(flags, {name: values[0] for name, values in figures.items()})
     results = [held_against(name, each, "fit" in flags) for name, each in rows.items()]
     for text, fitted, warning in results:  # nothing before the last has been fitted
         if warning:
             diagnose("warning", warning)
         yield "" if "format" in flags else text
-        yield json.dumps(fitted, indent=4) + "\n" if fitted else ""
+        yield json.dumps({"GPU": fitted}, indent=4) + "\n" if fitted else ""
 
 
 def answer(argv: Sequence[str] | None) -> Iterator[str]:
     """The text for a command line, in pieces; InputError for one that cannot be answered."""
-    found = split_flags(argv)
-    if found.help:
+    given = split_flags(argv)
+    if "help" in given:
         yield parser().format_help() + "\n" + LISTS
-    elif found.version:
-        yield f"{program()} {__version__}\n"
-    elif found.list_gpus or found.list_models:
-        yield (GPU_UNITS + GPUS) * found.list_gpus + (MODEL_UNITS + MODELS) * found.list_models
+    elif "version" in given:
+        yield f"{PROGRAM} {__version__}\n"
+    elif "list_gpus" in given or "list_models" in given:
+        yield GPU_UNITS + GPUS if "list_gpus" in given else ""
+        yield MODEL_UNITS + MODELS if "list_models" in given else ""
+    elif "measured" in given:
+        yield from measure(check_flags(given))
     else:
-        flags = check_flags(found)
-        if "measured" in flags:
-            yield from measure(flags)
-        else:
-            sweep = read_sweep(flags)
-            one = "summary" if "gpu" in flags or "model" in flags else "report"
-            view = flags.get("format") or (one if sweep.total == 1 else "table")
-            yield from VIEWS[view](sweep, with_warnings(sweep))
+        flags = check_flags(given)
+        sweep = read_sweep(flags)
+        one = "summary" if "gpu" in flags or "model" in flags else "report"
+        view = flags.get("format") or (one if sweep.total == 1 else "table")
+        yield from VIEWS[view](sweep, with_warnings(sweep))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -3404,6 +2882,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for text in answer(argv):
             sys.stdout.write(text)
         sys.stdout.flush()
+        return 0
     except InputError as error:
         diagnose("error", str(error))
         return 2
@@ -3414,8 +2893,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         diagnose("error", f"standard output cannot be written: {error.strerror}")
         code = 1
-    else:
-        return 0
     # Python flushes once more at exit: let what is left go nowhere.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code

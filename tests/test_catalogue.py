@@ -149,7 +149,7 @@ class Catalogue(ScriptTest):
                 self.assertAlmostEqual(gpu.peaks["bf16"] / peak, 1)
                 self.assertEqual((gpu.memory, gpu.bandwidth), (memory, bandwidth))
                 self.assertEqual(gpu.links["nvlink"], link)
-        self.assertEqual(ab.find_gpu("H100-SXM").cache, 50 * 2**20)
+        self.assertEqual(ab.find_gpu("H100-SXM").figures["last_level_cache"], 50 * 2**20)
 
     @needs_shared("facts")
     def test_gpus_are_the_facts(self) -> None:

@@ -176,6 +176,12 @@ RULES: list[tuple[str, Config, Expected]] = [
         {**BASE, "model_type": "olmo3", "sliding_window": 4096, "layer_types": SLIDING},
         ALL4,
     ),
+    ("as long as that", {**BASE, "model_type": "olmo3", "sliding_window": 2048, "layer_types": SLIDING}, ALL4),
+    (
+        "one shorter",
+        {**BASE, "model_type": "olmo3", "sliding_window": 2047, "layer_types": SLIDING},
+        (full(1, "8/2 x 64"), windowed(3, "8/2 x 64", 2047)),
+    ),
     (
         "listed",
         {**BASE, "model_type": "olmo3", "sliding_window": 9, "layer_types": SLIDING},
@@ -327,10 +333,14 @@ RULES: list[tuple[str, Config, Expected]] = [
         for kind, n, keys in (
             ("nemotron_h", 1, {"hybrid_override_pattern": "M-*E", "chunk_size": 128}),
             ("jamba", 1, {"attn_layer_period": 4, "attn_layer_offset": 2}),
+            ("jamba", 1, {"num_hidden_layers": 8}),  # by its class the fifth of each eight
             ("bamba", 2, {"attn_layer_indices": [1, 3]}),
             ("lfm2", 2, {"full_attn_idxs": [1, 3], "conv_bias": False}),
             ("minimax", 3, {"attn_type_list": [0, 1, 1, 1]}),
             ("qwen3_next", 2, {"full_attention_interval": 2, "linear_num_key_heads": 16}),
+            ("qwen3_next", 1, {"full_attention_interval": 3, "num_hidden_layers": 5}),
+            ("bamba", 1, {"attn_layer_indices": [2]}),
+            ("lfm2", 3, {"full_attn_idxs": [0, 1, 3]}),
             ("mllama_text_model", 3, {"cross_attention_layers": [3]}),
             ("nemotron_h", 1, {"layers_block_type": ["mamba", "moe", "attention", "mlp"]}),
             ("zamba", 1, {"layers_block_type": ["mamba", "mamba", "mamba", "hybrid"]}),
@@ -349,6 +359,13 @@ RULES: list[tuple[str, Config, Expected]] = [
 
 # Read, but with a warning that ends so.
 UNKNOWN = {**BASE, "model_type": "new"}
+# Null is as many as heads, which zamba2's class does not have for all of its layers; it knows no groups.
+ZAMBA2: Config = {
+    "attention_head_dim": 64,
+    "layers_block_type": ["hybrid"] * 4,
+    "num_key_value_heads": None,
+    "num_query_groups": 4,
+}
 WARNED: list[tuple[str, Config, Expected, str]] = [
     (
         "an unknown type that says everything",
@@ -455,8 +472,8 @@ REFUSED: list[tuple[str, Any, str]] = [
             ("qwen2", "", {"sliding_window": 9, "use_sliding_window": True}, "no layer_types"),
             ("qwen2", "", {"use_sliding_window": True}, "no sliding_window, but"),
             ("inkling_text", "", {"swa_num_key_value_heads": 2, "swa_head_dim": 64}, "no swa_num_attention_heads, and"),
-            ("jamba", "", {}, "no layer_types"),
-            ("jamba", "", {"attn_layer_period": 4}, "attn_layer_offset"),
+            ("jamba", "", {}, "attn_layer_period has 4 entries for 4 layers, or no attention"),
+            ("zamba2", "", ZAMBA2, "no num_key_value_heads or n_kv_heads"),
             ("new", "num_hidden_layers", {}, "no num_hidden_layers or n_layer"),
             ("new", "hidden_size", {}, "no hidden_size or n_embd"),
             ("new", "", {"sliding_window": 9}, "no layer_types"),
@@ -509,6 +526,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("text", {**BASE, "num_attention_heads": "8"}, "num_attention_heads must be a whole number"),
     ("infinite", {**BASE, "hidden_size": float("inf")}, "hidden_size must be a whole number"),
     ("not a model", {**BASE, "num_hidden_layers": 10**9}, "more layers than any model has"),
+    ("nearly one", {**BASE, "num_hidden_layers": 10_001}, "more layers than any model has"),
     ("groups unsaid", {**BASE, "multi_query_attention": True}, "no multi_query_group_num"),
     ("no rank", {**BASE, **LATENT, "kv_lora_rank": True}, "kv_lora_rank must be a whole number"),
 ]
@@ -564,6 +582,21 @@ COUNTED: list[tuple[str, Config, Any]] = [
         )
     ),
     (
+        "two experts",
+        {**EXPERTS, "num_experts": 2},
+        (1600 + ATTENTION + 2 * (2 * EXPERT + 16), 1600 + ATTENTION + 2 * (EXPERT + 16)),
+    ),
+    (
+        "experts in the second of three layers",
+        {**EXPERTS, "num_hidden_layers": 3, "decoder_sparse_step": 2},
+        tuple(1600 + 3 * ATTENTION // 2 + DENSE + used * EXPERT + ROUTER for used in (4, 1)),
+    ),
+    (
+        "experts in the third of five layers",
+        {**EXPERTS, "num_hidden_layers": 5, "decoder_sparse_step": 3},
+        tuple(1600 + 5 * ATTENTION // 2 + 2 * DENSE + used * EXPERT + ROUTER for used in (4, 1)),
+    ),
+    (
         "a shared expert",
         {**EXPERTS, "n_shared_experts": 1},
         (1600 + ATTENTION + 2 * (5 * EXPERT + ROUTER), 1600 + ATTENTION + 2 * (2 * EXPERT + ROUTER)),
@@ -577,6 +610,7 @@ COUNTED: list[tuple[str, Config, Any]] = [
     ("weights of other kinds", {"hidden_size_per_layer_input": 2}, None),
     ("an activation unsaid", {"hidden_act": None}, None),
     ("a width unsaid", {"intermediate_size": None}, None),
+    ("a width of experts unsaid", {"num_experts": 4, "num_experts_per_tok": 1, "intermediate_size": None}, None),
     ("a width of each layer", {"intermediate_size": [16, 16]}, None),
     ("how many experts unsaid", {"num_experts": 4, "moe_intermediate_size": 4}, None),
     ("a vocabulary unsaid", {"vocab_size": None}, None),
@@ -652,6 +686,8 @@ class Rules(ScriptTest):
         mixture = imported({**TINY, **EXPERTS})
         assert mixture.params
         self.assertEqual((experts_of(mixture), mixture.params.chosen), ((4, 1), 1 / 4))
+        self.assertEqual(experts_of(imported({**TINY, **EXPERTS, "num_experts": 2})), (2, 1))
+        self.assertIsNone(experts_of(imported({**TINY, **EXPERTS, "num_experts": 1})))
         for keys in ({}, {"num_experts": 4}, {"num_experts": 4, "num_experts_per_tok": 9}):
             self.assertIsNone(experts_of(imported({**TINY, **keys})))
         strange = imported({**TINY, "num_experts": [4, 4]})
@@ -666,7 +702,7 @@ class Rules(ScriptTest):
         draw = random.Random(4)
         keys = sorted({key for _, config, _ in RULES for key in config})
         keys += [key.partition(":")[0] for keys in ab.SCHEDULES for key in keys.split()]
-        keys += [key for names in ab.ALIASES.values() for key in names.split()]
+        keys += [key for names in ab.NAMES.values() for key in names]
         values: list[Any] = [None, 0, 1, -1, 3, True, False, "", "x", "LG", 1.5, 10**30, [], {}]
         values += [[1], [None], [[]], ["full_attention"] * 9, [[["global"], 10**12]], {"a": 1}]
         values += [{"full_attn_layers": [1]}, [{"attention": {"n_heads_in_group": 3}}] * 9]
@@ -699,16 +735,15 @@ def experts_of(model: ab.Model) -> tuple[int, int] | None:
 class Files(ScriptTest):
     def test_warnings_are_one_line_each(self) -> None:
         path = self.written(json.dumps({**BASE, "sliding_window": 9, "sparse_config": [1]}), "S.json")
-        self.assertEqual(
-            run("--model", path).err.splitlines(),
-            [
-                f"attn_bottleneck.py: warning: S: {warning}"
-                for warning in (
-                    "sparse_config, sparse attention, is counted as dense",
-                    "sliding_window 9: its class ignores it, some engines do not",
-                )
-            ],
-        )
+        warnings = [
+            f"attn_bottleneck.py: warning: S: {warning}"
+            for warning in (
+                "sparse_config, sparse attention, is counted as dense",
+                "sliding_window 9: its class ignores it, some engines do not",
+            )
+        ]
+        self.assertEqual(run("--model", path).err.splitlines(), warnings)
+        self.assertEqual(run("--model", path, "--seq", "9,10,11").err.splitlines(), warnings)  # once
 
     def test_file_or_folder_names_the_model(self) -> None:
         folder = self.folder / "My-Model"
@@ -730,6 +765,19 @@ class Files(ScriptTest):
                 found = json.loads(self.answer("--model", str(path), "--format", "json"))
                 self.assertEqual(found["model"], name)
                 self.assertEqual(found["inputs"]["model"]["from"], str(source))
+
+    def test_what_a_class_takes_where_a_file_is_silent(self) -> None:
+        """LlamaConfig's and Gemma3TextConfig's own sizes, in transformers."""
+        for kind, hidden_size, layers in (
+            ("llama", 4096, {(32, 32, None)}),
+            ("gemma3_text", 2304, {(4, 8, None), (22, 8, 4096)}),
+        ):
+            path = self.written(json.dumps({"model_type": kind}))
+            found = json.loads(self.answer("--model", path, "--gpu", "b200", "--format", "json"))
+            with self.subTest(kind):
+                self.assertEqual(found["inputs"]["model"]["hidden_size"], hidden_size)
+                shapes = {(each["n_layer"], each["n_head"], each["window_keys"]) for each in found["layers"]}
+                self.assertEqual(shapes, layers)
 
     def test_two_geometries_are_both_named(self) -> None:
         config = next(config for name, config, _ in RULES if name == "Gemma 4")

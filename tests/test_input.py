@@ -27,7 +27,13 @@ class Flags(ScriptTest):
             ("--seq=", f'--seq {count}, not ""'),
             ("--seq=\u0661", count),  # ARABIC-INDIC DIGIT ONE
             ("--seq=" + "9" * 19, f"--seq {count}, not 9999999999999999999"),
-            ("--seq=" + "9" * 5000, f"--seq {count}, not one of 5000 digits"),
+            ("--seq=" + "9" * 5000, f'--seq {count}, not "' + "9" * 35 + "... (5002 characters)"),
+            (f"--seq={'9' * 40}", f"--seq {count}, not {'9' * 40}\n"),
+            (f"--seq={'9' * 41}", f'--seq {count}, not "' + "9" * 35 + "... (43 characters)"),
+            ("--seq=05", 'begins with 0: "05"'),
+            ("--seq=0K", f"--seq {count}, not 0\n"),
+            (f"--dtype={'x' * 38}", 'not "' + "x" * 38 + '"\n'),
+            (f"--dtype={'x' * 39}", 'not "' + "x" * 35 + "... (41 characters)"),
             ("--ngpu", "--ngpu: expected one argument"),
             ("--seq -5", count, '"-5"'),
             ("--gen maybe", "--gen must be one of true, yes, 1, on, false, no, 0, off", '"maybe"'),
@@ -97,13 +103,17 @@ class Flags(ScriptTest):
                 "No such file or directory; its config.json is at huggingface.co/meta-llama/Llama-3",
             ),
             ("--seq --", 'unknown argument "--" after "--seq"'),
-            ("--dtype=--", 'unknown argument "--dtype=--"'),
+            ("--dtype=--", 'unknown argument "--dtype=--"; see --help'),
+            ("--seq 9 --dtype=--", 'unknown argument "--dtype=--"; see --help'),
+            ("--", 'unknown argument "--"; see --help'),
             ("--json", "(say --format json)"),
             ("--nvlink", "(say --link nvlink)"),
             ("--config - --model -", "--config - and --model -: standard input can be read once"),
             ("--config /nowhere", "--config /nowhere: cannot be read: No such file"),
             ("--measured /nowhere", "--measured /nowhere: cannot be read: No such file"),
             ("--config " + "x/" * 60_000, "characters): cannot be read: "),
+            ("--config " + "x" * 120, "--config " + "x" * 120 + ": cannot be read: "),
+            ("--config " + "x" * 121, "--config " + "x" * 100 + "... (121 characters): cannot be read: "),
             ("--config=", "--config must name a file"),
             ("--measured=", "--measured must name a file"),
             ("--seq 128K:1K:x2", '"128K:1K:x2" must be FIRST:LAST, from small to large'),
@@ -120,6 +130,15 @@ class Flags(ScriptTest):
                 self.assertLess(len(error), 340)
         self.assertEqual(self.answer("--seq", "1K:4K:X2"), self.answer("--seq", "1K:4K:x2"))
         self.assertEqual(len(self.answer("--seq", "1,128").splitlines()), 6)
+
+    def test_lines_of_at_most_300_characters(self) -> None:
+        start, end = "attn_bottleneck.py: error: --dtype fp8: ", " has no figure for it (it has fp32, fp16)"
+        room = 300 - len(start + end)
+        for length in (room, room + 1):
+            name = "X" * length
+            whole = start + name + end
+            expected = whole if length == room else f"{whole[:296]} ..."
+            self.assertEqual(self.refusal("--config", self.config({"model": name}), "--dtype", "fp8"), f"{expected}\n")
 
     def test_flags_that_take_lists_of_booleans(self) -> None:
         out = self.answer("--fused", "true,False", "--gen", "on,off", "--format", "csv")
@@ -164,6 +183,9 @@ class Config(ScriptTest):
                 self.assertTrue(error.endswith(f", not {quoted}\n"), error)
         error = self.refusal("--config", self.config(gpu={"fp16": "x" * 9999}))
         self.assertIn("... (10001 characters)", error)
+        for digits, expected in ((40, f", not {'9' * 40}\n"), (41, ": a number of 41 digits is too large\n")):
+            error = self.refusal("--config", self.config(gpu={"fp16": int("9" * digits)}))
+            self.assertTrue(error.endswith(expected), error)
 
     def test_name_must_be_printable(self) -> None:
         for name in ("", "A\n100", "A\u00e9", 100, None, "\ud800"):
@@ -272,6 +294,10 @@ class WhereTheConfigComesFrom(ScriptTest):
         self.assertIn("1 piped GPUs", process("--config", "-", input=text).stdout)
         error = process("--config", "-", input="{").stderr
         self.assertIn("standard input: is not JSON", error)
+        model = {"model_type": "llama", "vocab_size": 9}  # the class's own sizes
+        flags = ["--gpu", "h100-sxm", "--model", "-", "--set", "Model.params_b=7,70"]
+        out = process(*flags, input=json.dumps(model)).stdout
+        self.assertRegex(out, r" total +step limit\n +7 .* ms .*\n +70 .* ms!")
 
     @unittest.skipUnless(os.path.exists("/dev/stdin"), "no /dev/stdin here")
     def test_pipe_by_name(self) -> None:

@@ -10,98 +10,28 @@ import random
 from typing import Any
 
 import attn_bottleneck as ab
-from tests.support import ScriptTest, run
-
-# H100 SXM, dense peaks and both directions of its links, from NVIDIA's datasheet.
-H100 = {
-    "model": "H100-SXM",
-    "fp32": 67,
-    "fp16": 989.5,
-    "bf16": 989.5,
-    "fp8": 1979,
-    "memory": 80,
-    "bandwidth": 3350,
-    "pcie": 128,
-    "nvlink": 900,
-}
-# The same, with kernels that reach all of it, and launches that take next to nothing.
-NO_OVERHEAD = {
-    **H100,
-    "multiprocessors": 132,
-    "launch_us": 1e-9,
-    "wave_us": 1e-9,
-    "tile_us": 0,
-    "exponentials": 1e9,
-    "compute_efficiency": 1,
-    "bandwidth_efficiency": 1,
-    "latent_bandwidth_efficiency": 1,
-    "link_latency_us": 1e-9,
-    "link_hop_us": 1e-9,
-    "link_two_shot_us": 1e-9,
-    "link_library_us": 1e-9,
-    "link_efficiency": 1,
-    "pcie_latency_us": 1e-9,
-    "pcie_hop_us": 1e-9,
-    "pcie_efficiency": 1,
-}
-# ... and slow ones, for every term to count.
-SLOW = {
-    **H100,
-    "multiprocessors": 5,
-    "launch_us": 3,
-    "wave_us": 20,
-    "tile_us": 1.5,
-    "exponentials": 1,
-    "compute_efficiency": 0.5,
-    "bandwidth_efficiency": 0.8,
-    "latent_bandwidth_efficiency": 0.6,
-    "link_latency_us": 7,
-    "link_hop_us": 0.5,
-    "link_two_shot_us": 9,
-    "link_library_us": 40,
-    "link_efficiency": 0.25,
-    "pcie_latency_us": 5,
-    "pcie_hop_us": 2,
-    "pcie_efficiency": 0.5,
-}
-# Geometries from the models' own papers and config files (Llama 2: arXiv:2307.09288, Llama 3:
-# arXiv:2407.21783, GPT-3: arXiv:2005.14165 table 2.1, DeepSeek-V3: arXiv:2412.19437 section 4.2).
-LLAMA_8B = {"n_layer": 32, "n_head": 32, "n_kv_head": 8, "dim_head": 128}
-LLAMA_70B = {"n_layer": 80, "n_head": 64, "n_kv_head": 8, "dim_head": 128}
-LLAMA2_13B = {"n_layer": 40, "n_head": 40, "dim_head": 128}
-GPT3 = {"n_layer": 96, "n_head": 96, "dim_head": 128}
-DEEPSEEK = {
-    "n_layer": 61,
-    "n_head": 128,
-    "kv_lora_rank": 512,
-    "qk_rope_head_dim": 64,
-    "qk_nope_head_dim": 128,
-    "v_head_dim": 128,
-}
-ONE_HEAD = {"n_layer": 1, "n_head": 1, "dim_head": 64}
-GPT_OSS = {  # arXiv:2508.10925: half of the layers see 128 keys
-    "n_layer": 36,
-    "n_head": 64,
-    "n_kv_head": 8,
-    "dim_head": 64,
-    "window": 128,
-    "n_layer_window": 18,
-}
-HYBRID = {"n_layer": 48, "n_head": 16, "n_kv_head": 2, "dim_head": 256, "n_layer_no_cache": 36}
+from tests.support import (
+    DEEPSEEK,
+    DEEPSEEK_671B,
+    GPT3,
+    GPT_OSS,
+    H100,
+    HYBRID,
+    LLAMA2_13B,
+    LLAMA_8B,
+    LLAMA_70B,
+    NO_OVERHEAD,
+    ONE_HEAD,
+    SLOW,
+    ScriptTest,
+    run,
+)
 
 FUSED = "--dtype bf16 --fused"
 HEADS = "--split head --link nvlink"
 LAYER = "layers.0."
 EIGHT_B = {**LLAMA_8B, "params_b": 8.03}
-# DeepSeek-V3: 256 experts of which 8 are chosen, hidden size 7,168 (arXiv:2412.19437, section 4.2).
-DEEPSEEK_671B = {
-    **DEEPSEEK,
-    "hidden_size": 7168,
-    "params_b": 671,
-    "active_params_b": 37,
-    "n_expert": 256,
-    "n_expert_active": 8,
-}
+FOUR_WIDE = dict.fromkeys(("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"), 4)
 FOUR_EXPERTS = {**ONE_HEAD, "hidden_size": 64, "params_b": 8, "active_params_b": 5, "n_expert": 4, "n_expert_active": 1}
 
 # model, flags, column or path, value worked out by hand
@@ -231,6 +161,20 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
         LAYER + "gpu_bytes",
         2 * 8 * 128 * 8192 * 2 + 2 * 32 * 128 * 8192 * 2 / 4,
     ),
+    # ... and they and the output cross one direction of the link.
+    (
+        LLAMA_8B,
+        f"{FUSED} --ngpu 4 --gen False --seq 8192",
+        LAYER + "sync_s",
+        (2 * 8 * 128 * 8192 * 2 * 3 / 4 + 8192 * 4096 * 2) / 64e9,
+    ),
+    # ... a GPU projects its own quarter of the latents again, to 128 heads of 128 + 128.
+    (
+        DEEPSEEK,
+        f"{FUSED} --ngpu 4 --query 4096 --seq 8192",
+        LAYER + "kernels.0.bytes",
+        2 * 4096 * (576 + 128 * 256) / 4,
+    ),
     # ... in a window no more than its rows; a latent as it is cached, 576 elements a row.
     (
         {**LLAMA_8B, "window": 100},
@@ -257,6 +201,14 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
     (EIGHT_B, FUSED, "max_batch", 476),
     (EIGHT_B, FUSED + " --weight-dtype fp8", "max_batch", 536),
     (EIGHT_B, FUSED + " --weight-dtype int4", "gpu_weight_bytes", 4.015e9),
+    # Exactly, though a seventh of the weights is no whole number: 7 x 80e9 - 12e9 bytes, and 4 rows x 2 layers x
+    # 25 elements x 16 bits of a sequence.
+    (
+        {"n_layer": 2, "n_head": 5, "kv_lora_rank": 21, **FOUR_WIDE, "params_b": 24},
+        FUSED + " --weight-dtype int4 --ngpu 7 --seq 4 --query 4",
+        "max_batch",
+        1_370_000_000,
+    ),
     # One token computes with each parameter and reads it: 16.06e9 B / 3350e9 B/s is more than
     # 16.06e9 FLOP / 989.5e12 FLOP/s; 4-bit weights are read in a quarter of it.
     (EIGHT_B, FUSED, "rest_s", 16.06 / 3350),
@@ -298,6 +250,9 @@ GOLDEN: list[tuple[dict[str, Any], str, str, float]] = [
     # Attention of 131,072 bytes a token takes as long as 16.06e9 bytes of weights after 122,528
     # rows less the 16 KiB of Q and A a layer (4 rows).
     (EIGHT_B, FUSED, "half_seq", 122_526),
+    # A thousand parameters are read at once: any length will do, that of the new tokens at least.
+    ({**LLAMA_8B, "params_b": 1e-6}, FUSED, "half_seq", 1),
+    ({**LLAMA_8B, "params_b": 1e-6}, FUSED + " --query 7", "half_seq", 7),
     (LLAMA_8B, FUSED + " --batch 3", "new_tokens", 3),
     # 3 tokens a step.
     (LLAMA_8B, FUSED + " --batch 3 --seq 1", "attention_tokens_per_s", 3350e9 / 32 / 16384),
@@ -408,6 +363,11 @@ class Published(ScriptTest):
         hidden = layer["compute_s"] + layer["memory_s"]
         items = 20e-6 * (512 / 5 - 1) - hidden
         self.close(layer["overhead_s"], 3e-6 + items + 1.5e-6 * 256 * 16 / 64 / 5)
+        # Where keys travel each GPU has all K/V heads: 8 tiles of 4/2 heads' 16 rows, 3/5 of one too many.
+        layer = self.quantity({**LLAMA_8B, "window": 40}, f"{FUSED} --query 16 --ngpu 2", "layers.0", SLOW)
+        self.assertEqual(layer["exchanges"][0]["name"], "keys and values")
+        hidden = layer["compute_s"] + layer["memory_s"]
+        self.close(layer["overhead_s"], 3e-6 + 20e-6 * 3 / 5 - hidden + 1.5e-6 * 32 / 2 * 16 / 64 / 5)
         # Unfused: three kernels, each of a launch; 64 heads in 8 tiles, one if they were full.
         unfused = self.quantity(LLAMA_70B, "--dtype bf16 --seq 999999", LAYER + "overhead_s", SLOW)
         self.close(unfused, 3 * (3e-6 + 1.5e-6 / 5))
@@ -585,6 +545,11 @@ class Published(ScriptTest):
         # Heads whose latent every GPU reads: any other split helps.
         found = self.changes(DEEPSEEK, f"{FUSED} {HEADS} --ngpu 8 --batch 64 --seq 8192")
         self.assertLessEqual({"--split batch", "--split seq"}, found.keys())
+        # Two GPUs are enough to share otherwise, or by another link.
+        found = self.changes(DEEPSEEK, f"{FUSED} --split head --ngpu 2 --batch 64 --seq 8192")
+        self.assertLessEqual({"--split batch", "--split seq"}, found.keys())
+        found = self.changes(LLAMA_70B, f"{FUSED} --ngpu 2 --seq 2")
+        self.assertIn("--link nvlink", found)
         # GPUs whose exchange costs more than it saves.
         slow = {**NO_OVERHEAD, "launch_us": 5, "pcie_hop_us": 5}
         found = self.changes(LLAMA_8B, f"{FUSED} --ngpu 8 --split head", slow)
@@ -608,6 +573,14 @@ class Published(ScriptTest):
                         for name, gain in (("total_s", change["attention_gain"]), ("step_s", change["step_gain"])):
                             self.close(case[name] / after[name] * tokens, gain, 1e-9)
                         self.assertEqual(after["fits"], change["fits"])
+
+    def test_more_gpus_without_constants_of_their_link_gain_by_the_bounds(self) -> None:
+        kernels = {key: value for key, value in SLOW.items() if not key.startswith(("link_", "pcie_"))}
+        flags = f"{FUSED} --seq 8192"
+        gain = self.changes(LLAMA_70B, flags, kernels)["--ngpu 2"]
+        one, two = (self.record(LLAMA_70B, f"{flags} --ngpu {n}", kernels) for n in (1, 2))
+        self.assertEqual((one["basis"], two["basis"]), ("estimate", "bound"))
+        self.close(gain, one["bound_s"] / two["bound_s"])
 
     def test_fewer_gpus_with_the_link_that_joins_them(self) -> None:
         """From 16 GPUs, which PCIe joins, to 8 with NVLink: the flags say so."""
@@ -669,9 +642,6 @@ def gpu(draw: random.Random) -> ab.GPU:
         memory=80e9,
         bandwidth=draw.uniform(1e11, 8e12),
         links={"pcie": draw.uniform(1e10, 1e11), "nvlink": draw.uniform(1e11, 2e12)},
-        nvlink_gpus=None,
-        cache=None,
-        constants={},
         figures={},
         source="test",
     )
@@ -820,8 +790,8 @@ class Properties(ScriptTest):
                 expected = net.layers[0].n_layer * one + 3 * three
                 self.assertTrue(math.isclose(got, expected, rel_tol=1e-12), (case, name))
             for each in both.layers:
-                overlapped = [max(terms.compute_s, terms.memory_s) for terms in each.kernel_terms]
-                bound = max(math.fsum(overlapped), math.fsum(each.exchange_s))
+                overlapped = [max(terms.compute_s, terms.memory_s) for _, terms in each.kernels]
+                bound = max(math.fsum(overlapped), math.fsum([seconds for _, seconds in each.exchanges]))
                 self.assertTrue(math.isclose(each.bound_s, bound, rel_tol=1e-12), case)
 
     def test_the_busiest_gpu_does_its_share(self) -> None:
@@ -853,7 +823,7 @@ class Examples(ScriptTest):
     def test_docstrings_tell_the_truth(self) -> None:
         result = doctest.testmod(ab)
         self.assertEqual(result.failed, 0)
-        self.assertGreater(result.attempted, 5)
+        self.assertEqual(result.attempted, 3)
 
 
 class Configs(ScriptTest):
@@ -938,6 +908,8 @@ class Configs(ScriptTest):
             (LLAMA_70B, 128, "1, 2, 4, 8, 16, 32, 64"),
             ({**LLAMA_70B, "n_head": 12, "n_kv_head": 4}, 3, "1, 2, 4, 12"),
             (DEEPSEEK, 3, "1, 2, 4, 8, 16, 32, 64, 128"),
+            ({**LLAMA_70B, "n_head": 256, "n_kv_head": 256}, 3, "1, 2, 4, 8, 16, 32, 64, 128, 256"),
+            ({**LLAMA_70B, "n_head": 257, "n_kv_head": 257}, 3, "1"),  # counts above 256 are not listed
         ):
             config = self.written(json.dumps({"GPU": H100, "Model": model}))
             flags = ("--config", config, "--fp16", "--split", "head", "--ngpu")

@@ -177,6 +177,24 @@ class Labels(ScriptTest):
             with self.subTest(line):
                 self.assertEqual(report.splitlines().count(line), times)
 
+    def test_two_sequences_lead_too(self) -> None:
+        report = self.answer("--batch", "2", "--seq", "5")
+        self.assertIn("\n2 x 96 x ((1 x 128) x (128 x 5))\n", report)
+        self.assertIn("Read Key Matrix (FP32): 2 x 96 x (128 x 4) x 4 = 393216 bytes\n", report)
+
+    def test_exchanges_of_a_fused_kernel_end_it(self) -> None:
+        """Half of 96 queries of 128, partial outputs of 128 and 4 bytes; 96 x 128 outputs; 32 GB/s a direction."""
+        report = self.answer("--fused", "--ngpu", "2")
+        end = """
+--------------------------------------
+Exchanging queries (FP32): 49344 bytes
+Sync time:  1.542e-06s
+
+All-reducing the output (FP32): 49152 bytes
+Sync time:  1.536e-06s
+"""
+        self.assertTrue(report.endswith(end), report)
+
     def test_one_gpu_mentions_no_synchronisation(self) -> None:
         self.assertNotIn("sync:", self.answer().lower().replace("(without sync)", ""))
         self.assertNotIn("Synchronizing", self.answer())

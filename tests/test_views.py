@@ -8,8 +8,7 @@ import math
 import re
 from typing import Any
 
-from tests.support import ScriptTest, run
-from tests.test_model import DEEPSEEK, GPT_OSS, H100, LLAMA_70B, NO_OVERHEAD
+from tests.support import DEEPSEEK, GPT_OSS, H100, LLAMA_70B, NO_OVERHEAD, PREFIXES, ScriptTest, run
 
 CASES = (
     (LLAMA_70B, "--dtype bf16 --ngpu 8 --batch 16 --seq 32768"),
@@ -34,9 +33,6 @@ LLAMA_JSON = {
     "num_key_value_heads": 2,
     "hidden_act": "silu",
 }
-
-PREFIXES = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1}
-PREFIXES.update({"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15})
 
 
 def numbers(node: Any) -> set[float]:
@@ -129,6 +125,8 @@ class Views(ScriptTest):
                     self.assertIn(line, lines)
         lines = self.both(*CASES[7])[0]
         self.assertTrue(lines[1].endswith("), 3 layers without a cache"))
+        lines = self.answer(*"--gpu h100-sxm --model llama-3.1-8b".split()).splitlines()
+        self.assertIn("GPUs       1 x H100-SXM (from catalogue)", lines)
         lines = self.answer(*"--gpu h100-sxm --model llama-3.1-70b --ngpu 8".split()).splitlines()
         self.assertIn("GPUs       8 x H100-SXM (from catalogue), heads split, NVLink", lines)
         self.assertIn("assumed    --dtype bf16 --fused True --split head --link nvlink", lines)
@@ -196,11 +194,37 @@ class Views(ScriptTest):
         lines, _ = self.both(LLAMA_70B, "--fp16 --seq 1")
         self.assertTrue([line for line in lines if "any batch at this length" in line])
 
+    def test_numbers_at_the_edges_of_their_forms(self) -> None:
+        """Three digits with a prefix from 10^-15 on and below 10^21, whole tokens below 10^7."""
+        tiny = {"n_layer": 1, "n_head": 1, "dim_head": 1}
+        # A row of Q and one of A, of 4 bits each in a byte of its own, over 2 PB/s; in 16 bits 4 bytes a token.
+        one = "--gpu config --fused --seq 1"
+        for flags, expected in (
+            ("--gpu h100-sxm --set GPU.memory=1e12", "each GPU   1e21 B: "),
+            ("--gpu h100-sxm --set GPU.memory=999999999999", "each GPU   1e21 B: "),
+            ("--gpu h100-sxm --set GPU.memory=999e9", "each GPU   999 EB: "),
+            ("--gpu h100-sxm --seq 1", " bytes per token, 0 B in all"),
+            (f"{one} --dtype fp4 --set GPU.bandwidth=2e6", "memory limits attention: 1 fs, 500 x the next term"),
+            (f"{one} --dtype fp4 --set GPU.bandwidth=2e7", "memory limits attention: 1e-16 s, "),
+            (f"{one} --dtype bf16 --set GPU.bandwidth=1e-9 --batch 249", " attention: 996 s, "),
+            (f"{one} --dtype bf16 --set GPU.bandwidth=1e-9 --batch 250", " attention: 1000 s, "),
+            (f"{one} --dtype bf16 --set GPU.bandwidth=1e-9 --batch 24999", " attention: 99996 s, "),
+            (f"{one} --dtype bf16 --set GPU.bandwidth=1e-9 --batch 25000", " attention: 100 Ks, "),
+            (f"{one} --dtype bf16 --set GPU.bandwidth=0.036", ", 9000000 tokens/s without"),
+            (f"{one} --dtype bf16 --set GPU.bandwidth=0.04", ", 1.00e7 tokens/s without"),
+            (f"{one} --dtype bf16 --set GPU.bandwidth=0.048", ", 1.20e7 tokens/s without"),
+        ):
+            config = self.written(json.dumps({"GPU": {**H100, "fp4": 1e6}, "Model": tiny}))
+            with self.subTest(flags):
+                self.assertIn(expected, self.answer("--config", config, *flags.split()))
+
     def test_half_of_the_step_is_said(self) -> None:
         model = {**LLAMA_70B, "params_b": 70.6}
         lines, found = self.both(model, "--dtype bf16 --fused --batch 16 --ngpu 8 --link nvlink")
         said = f"{found['step_tokens_per_s']:.0f} tokens/s; half of it is attention from"
         self.assertIn(f"           {said} {found['half_seq']} keys on", lines)
+        always = self.both({**LLAMA_70B, "params_b": 1e-6}, "--dtype bf16 --fused")[0]
+        self.assertNotIn("half of it", "\n".join(always))
 
     def test_long_times_do_not_run_together(self) -> None:
         lines, _ = self.both(LLAMA_70B, "--fp16 --fused --gen 0 --seq 9999999 --batch 999")
@@ -277,7 +301,7 @@ class Views(ScriptTest):
         self.assertEqual((gpu["from"], model["from"]), (config, config))
         self.assertEqual((gpu["memory"], gpu["nvlink"]), (80e9, 900e9))
         self.assertTrue(math.isclose(gpu["launch_s"], 4.5e-6))
-        self.assertEqual((model["n_kv_head"], model["v_head_dim"]), (8, 128))
+        self.assertEqual((model["n_kv_head"], model["dim_head"]), (8, 128))
         built_in = json.loads(run("--format", "json").out)["inputs"]
         self.assertEqual((built_in["gpu"]["model"], built_in["gpu"]["from"]), ("A100", "config.json"))
 
@@ -375,17 +399,23 @@ class Set(ScriptTest):
             ("GPU.model=3", '"GPU.model" is not a key that takes a number'),
             ("GPU.bandwidth=3K", f'--set GPU.bandwidth {figure}, not "3K"'),
             ("GPU.bandwidth=-3", f"--set GPU.bandwidth {figure}, not -3.0"),
+            ("GPU.bandwidth=1_0", f'--set GPU.bandwidth {figure}, not "1_0"'),
+            ("GPU.bandwidth=1.01e15", f"--set GPU.bandwidth {figure}, not 1010000000000000.0"),
+            ("GPU.bandwidth=0.99e-9", f"--set GPU.bandwidth {figure}, not 9.9e-10"),
+            ("GPU.bandwidth=1:1000001:1", "--set GPU.bandwidth lists at most 1000000 values"),
             ("GPU.bandwidth=1,x", f'--set GPU.bandwidth {figure}, not "x"'),
             ("GPU.bandwidth=9:1", '--set GPU.bandwidth "9:1" must be FIRST:LAST'),
             ("GPU.compute_efficiency=1.5", "must be a number above 0 and at most 1, not 1.5"),
             ("GPU.nvlink_gpus=1", "--set GPU.nvlink_gpus must be a whole number from 2 to 10^18, not 1"),
             ("Model.n_kv_head=1.5", f'--set Model.n_kv_head {count} to 10^18, not "1.5"'),
-            ("Model.n_kv_head=5", "--set: config.json: Model.n_kv_head must divide n_head 96, not 5"),
+            ("Model.n_kv_head=5", "--set: Model.n_kv_head must divide n_head 96, not 5"),
         ):
             with self.subTest(text):
                 self.assertIn(expected, self.refusal("--set", text))
         shares = self.rows("--set", "GPU.compute_efficiency=0.1:0.8:x2")
         self.assertEqual([row["GPU.compute_efficiency"] for row in shares], ["0.1", "0.2", "0.4", "0.8"])
+        ends = self.rows("--set", "GPU.memory=1e-9,1e15")
+        self.assertEqual([row["error"] for row in ends], ["", ""])
         twice = self.refusal("--set", "GPU.memory=1", "--set", "GPU.memory=2")
         self.assertIn("--set GPU.memory is given twice", twice)
 
