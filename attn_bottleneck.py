@@ -191,7 +191,7 @@ class Key(NamedTuple):
             return self.checked(int(count[1]) * COUNT_UNITS[count[2].upper()])
         if not self.whole and re.fullmatch("[0-9.eE+-]*[0-9]", text):
             with contextlib.suppress(ValueError):
-                return self.checked(float(text) or 0)
+                return self.checked(float(text) or 0.0)
         return self.checked(text)
 
 
@@ -1020,6 +1020,15 @@ def layer_shape(config: Config, kind: str, known: re.Match[str]) -> Layers:
     return shaped(1, n_head, {"n_kv_head": n_kv_head, "dim_head": dim_head, "v_head_dim": dim_v}, window)
 
 
+def sparse_layers(config: Config, n: int) -> int:
+    """How many of n layers have experts, where any has: a list says it, or else a step from some layer on."""
+    for key in ("mlp_layer_types", "moe_layer_freq"):
+        if isinstance(config.get(key), list):
+            return sum({"sparse": 1, "dense": 0, 1: 1, 0: 0}[each] for each in config[key][:n])
+    first, step = count_at(config, "n_dense", 0), count_at(config, "sparse_step", 1)
+    return sum((i + 1) % step == 0 and i not in (config.get("mlp_only_layers") or ()) for i in range(first, n))
+
+
 def counted_parameters(config: Config, known: re.Match[str], layers: Sequence[Layers]) -> dict[str, int]:
     """All parameters, and those that a token uses, without norms and biases; nothing where that is not known."""
     uncounted = ("hidden_size_per_layer_input", "moe_latent_size", "enable_moe_block")
@@ -1034,12 +1043,7 @@ def counted_parameters(config: Config, known: re.Match[str], layers: Sequence[La
         latent = each.kv_lora_rank * (queries - each.n_head * each.qk_rope_head_dim + values)
         attention += each.n_layer * (one + latent)
     n, expert, active = sum(x.n_layer for x in layers), count_at(config, "n_expert", 0), count_at(config, "n_active", 0)
-    first, step = count_at(config, "n_dense", 0), count_at(config, "sparse_step", 1)
-    dense = config.get("mlp_only_layers")
-    sparse = sum((i + 1) % step == 0 and i not in (dense or ()) for i in range(first, n)) if expert > 1 else 0
-    for key in ("mlp_layer_types", "moe_layer_freq"):
-        if isinstance(config.get(key), list) and sparse:
-            sparse = sum({"sparse": 1, "dense": 0, 1: 1, 0: 0}[each] for each in config[key][:n])
+    sparse = sparse_layers(config, n) if expert > 1 else 0
     width = count_at(config, "width", 4 * hidden if "&" in known["marks"] else 0)
     expert_width = count_at(config, "expert_width", 0)
     if (sparse < n and not width) or (sparse and not (expert_width and 0 < active <= expert)):
@@ -1545,7 +1549,7 @@ def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
     cache_bytes = -(-work.batch * cache_bits // 8)
     share = sequences * held_bits / (work.batch * cache_bits * keys_to) if cache_bits else 0.0
     weight_bits = model.params.total * bits(work.weight_dtype) if model.params else 0.0
-    free_bits = int((gpu.memory * 8 * n - weight_bits) * keys_to / n)
+    free_bits = int((gpu.memory * 8 * n - weight_bits) / (n // keys_to))
     longest = longest_rows(growth, free_bits)
     largest = sequences_to * (free_bits // held_bits) if held_bits else None
     return Memory(
@@ -2360,7 +2364,8 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         terms = {"total": colour} if len(groups) > 1 else TERM_COLOURS
         for term, of_term in terms.items() if axis and len(cases) > 1 else ():
             of = operator.attrgetter(f"terms.{term}_s")
-            points = [(float(axis_value(case, axis)), of(case), point_title(case)) for case in group if of(case)]
+            points = [(float(axis_value(case, axis)), of(case), point_title(case)) for case in group]
+            points = [point for point in points if point[0] and point[1]]  # no logarithm of zero
             lower += [Series(name if len(groups) > 1 else term, points, of_term, n)] if points else []
     width = LEGEND + 60 + 7 * max(len(each.name) for each in (*upper, *lower, *tops))
     lacking = {"cannot be": sweep.total - len(cases), "do not fit (hollow)": sum(not x.memory.fits for x in cases)}
@@ -2539,8 +2544,10 @@ def searched(
     def loss(found: list[float]) -> float:
         return math.fsum(w * math.log1p((r / scale) ** 2) for w, r in zip(shares, found))
 
-    best, now, damping, small, gain = dict(start), errors(start), 1e-2, 1e-5, 0.0
-    while damping < 1e6 and not 0 < gain <= 1e-9:
+    best, now, damping, small = dict(start), errors(start), 1e-2, 1e-5
+    gain, tries = 0.0, 500
+    while tries and damping < 1e6 and not 0 < gain <= 1e-9:
+        tries -= 1
         moved = [errors({**best, name: best[name] * math.exp(small)}) for name in best]
         slopes = [[(b - a) / small for a, b in zip(now, each)] for each in moved]
         weights = [w / (scale**2 + r * r) for w, r in zip(shares, now)]
@@ -2814,7 +2821,7 @@ def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
 
 def measured_rows(flags: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, list[Measured]]:
     """The rows of the file by GPU: of those that --gpu names, or of all that it has."""
-    gpus: dict[str, GPU] = {gpu.name: with_figures(gpu, changes) for gpu in subjects(flags)[0]}
+    gpus: dict[str, GPU] = {gpu.name: naming("--set:", with_figures, gpu, changes) for gpu in subjects(flags)[0]}
 
     @functools.cache
     def gpu_for(name: str) -> GPU | None:
@@ -2823,7 +2830,7 @@ def measured_rows(flags: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[
         if not name or name in gpus:
             return gpus[name or next(iter(gpus))]
         found = find_gpu(name)
-        return gpus.get(found.name) if "gpu" in flags else with_figures(found, changes)
+        return gpus.get(found.name) if "gpu" in flags else naming("--set:", with_figures, found, changes)
 
     rows: dict[str, list[Measured]] = {}
     for row in read_measured(flags["measured"], gpu_for, flags.get("link", [None])[0]):

@@ -551,6 +551,7 @@ COUNTED: list[tuple[str, Config, Any]] = [
     ("tied", {"tie_word_embeddings": True}, (PLAIN - 800, PLAIN - 800)),
     ("tied by its class", {"model_type": "gemma", "head_dim": 4}, (PLAIN - 800, PLAIN - 800)),
     ("two matrices", {"hidden_act": "gelu"}, (PLAIN - DENSE // 3, PLAIN - DENSE // 3)),
+    ("an experts' key without experts", {"decoder_sparse_step": "x", "first_k_dense_replace": []}, (PLAIN, PLAIN)),
     (
         "four wide, by its class",
         {"model_type": "bloom", "intermediate_size": None, "hidden_act": None},
@@ -562,6 +563,19 @@ COUNTED: list[tuple[str, Config, Any]] = [
         (1600 + DENSE + 2 * (5 * 8 + 5 * 64 + 8 * 40 + 32 * 2 * 40 + 2 * 16 * 8),) * 2,
     ),
     ("latent, queries as they are", LATENT, (1600 + DENSE + 2 * (8 * 64 + 8 * 40 + 32 * 2 * 40 + 2 * 16 * 8),) * 2),
+    *(
+        (
+            f"the list decides, not {key}",
+            {**EXPERTS, "mlp_layer_types": ["dense", "sparse"], key: value},
+            (1600 + ATTENTION + DENSE // 2 + 4 * EXPERT + ROUTER, 1600 + ATTENTION + DENSE // 2 + 1 * EXPERT + ROUTER),
+        )
+        for key, value in (
+            ("first_k_dense_replace", 2),
+            ("decoder_sparse_step", 8),
+            ("mlp_only_layers", [0, 1]),
+            ("moe_layer_freq", [1, 1]),
+        )
+    ),
     (
         "experts everywhere",
         EXPERTS,

@@ -198,6 +198,8 @@ class Table(ScriptTest):
     def test_one_link_at_a_time(self) -> None:
         """Cards that NVLink joins in pairs: two over it, four over PCIe."""
         path = self.written("ngpu,bytes,latency_us\n2,4096,9\n4,4096,30\n", "m.csv")
+        error = self.refusal("--measured", path, "--set", "GPU.nvlink_gpus=2")
+        self.assertIn("--set: GPU.nvlink_gpus has no meaning without nvlink", error)
         for flags in ([], ["--fit"]):
             error = self.refusal("--measured", path, "--gpu", "a100-80gb-pcie", *flags)
             self.assertIn("rows of A100-80GB-PCIe go over both links: --link takes one", error)

@@ -161,7 +161,11 @@ class Drawing:
         else:
             lines = {term: (f"{term}_s", self.cases) for term in TERM_COLOURS}
         found = {
-            name: [((float(value_of(case, self.axis)), case[column]), case) for case in cases if case[column]]
+            name: [
+                ((float(value_of(case, self.axis)), case[column]), case)
+                for case in cases
+                if case[column] and float(value_of(case, self.axis))
+            ]
             for name, (column, cases) in lines.items()
         }
         return {name: timed for name, timed in found.items() if timed}
@@ -227,6 +231,7 @@ SWEEPS = (  # flags, what tells series apart, and the axis of the lower panel
     (f"--gpu {TEN_GPUS} --dtype fp16", "gpu", ""),  # more roofs than a legend lists
     (f"--gpu {EIGHT_GPUS} --dtype fp16 --fused True,False", "gpu fused", ""),  # as many, and 16 series
     ("--gpu h100-sxm --set GPU.bandwidth=1000:4000:x2", "", "GPU.bandwidth"),  # a roof for each
+    ("--gpu h100-sxm --set GPU.tile_us=0:2:1", "", "GPU.tile_us"),  # nothing stands over zero
     ("--set GPU.bandwidth=500,1500 --set GPU.memory=8,80", "GPU.bandwidth", "GPU.memory"),
     ("--gpu h100-sxm --model llama-3.1-8b,qwen3-8b --seq 1K,4K --gen True,False", "model gen", "seq"),
     ("--gpu h100-sxm --model llama-3.1-8b --ngpu 1,3 --split head", "", "ngpu"),  # only one can be
