@@ -1817,7 +1817,7 @@ def common_text(axes: Mapping[str, Sequence[Any]], counts: Collection[int]) -> l
         if len(axes[name]) == 1 and name not in silent:
             taken = [first[name]] if first[name] is not None else dict.fromkeys(getattr(work, name) for work in works)
             text = f"{dashed(name)} {'/'.join(map(value_text, taken))}"
-            found.append(words.get(text, text))
+            found += [words.get(text, text)] if taken else []
     return found
 
 
@@ -2613,6 +2613,8 @@ def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
 def fitted_section(name: str, rows: Sequence[Measured]) -> dict[str, Any]:
     """A GPU section of config.json with the constants that fit every other row."""
     needed, figures = rows[0].needed, rows[0].gpu.figures
+    if any(row.needed != needed for row in rows):
+        raise InputError(f"--fit: rows of {name} go over both links: --link takes one")
     if "multiprocessors" in needed and "multiprocessors" not in figures:
         raise InputError(f"--fit needs GPU.multiprocessors, which {name} does not have")
     least = 2 * len(set(needed) - {"multiprocessors"})
@@ -2631,10 +2633,8 @@ def fitted_section(name: str, rows: Sequence[Measured]) -> dict[str, Any]:
 
 def held_against(name: str, rows: Sequence[Measured], fitting: bool) -> tuple[str, dict[str, Any] | None, str]:
     """The report on a GPU's rows, with the section of a config that fits them, and a warning."""
-    if any(row.needed != rows[0].needed for row in rows):
-        raise InputError(f"--measured: rows of {name} go over both links: --link takes one")
     own, section, warning = rows[0].gpu.figures, None, ""
-    known = set(rows[0].needed) <= own.keys()
+    known = {constant for row in rows for constant in row.needed} <= own.keys()
     constants, what = (own, "estimate") if known else (None, "bound only: no constants")
     typical = sorted(row.ratio(constants) for row in rows)[len(rows) // 2]
     if typical > 30 or (known and typical < 1 / 30):

@@ -195,16 +195,24 @@ def table_rows(text: str) -> dict[tuple[str, str], list[str]]:
 class Table(ScriptTest):
     """What --measured prints."""
 
-    def test_one_link_at_a_time(self) -> None:
-        """Cards that NVLink joins in pairs: two over it, four over PCIe."""
+    def test_rows_over_both_links(self) -> None:
+        """Cards that NVLink joins in pairs: two over it, four over PCIe; no fit of both at once."""
         path = self.written("ngpu,bytes,latency_us\n2,4096,9\n4,4096,30\n", "m.csv")
         error = self.refusal("--measured", path, "--set", "GPU.nvlink_gpus=2")
         self.assertIn("--set: GPU.nvlink_gpus has no meaning without nvlink", error)
-        for flags in ([], ["--fit"]):
-            error = self.refusal("--measured", path, "--gpu", "a100-80gb-pcie", *flags)
-            self.assertIn("rows of A100-80GB-PCIe go over both links: --link takes one", error)
-        out = self.answer("--measured", path, "--gpu", "a100-80gb-pcie", "--link", "pcie")
+        out = self.answer("--measured", path, "--gpu", "a100-80gb-pcie")
         self.assertIn("A100-80GB-PCIe, 2 rows; estimate", out)
+        # 4.0 + 0.53 us and 4,096 bytes at 300 GB/s, less than two shots; 2.3 + 6 x 1.6 us and 2 x 3/4 of them at 32.
+        for rest in ((4.53 + 4096 / 0.68 / 300e3) / 9, (2.3 + 6 * 1.6 + 1.5 * 4096 / 0.62 / 32e3) / 30):
+            self.assertIn(f", here {rest:.3g} times", out)
+        error = self.refusal("--measured", path, "--gpu", "a100-80gb-pcie", "--fit")
+        self.assertIn("--fit: rows of A100-80GB-PCIe go over both links: --link takes one", error)
+        # Without the constants of one link, all are bounds.
+        gpu = {"model": "X", "bf16": 9, "memory": 8, "bandwidth": 9, "pcie": 64, "nvlink": 600, "nvlink_gpus": 2}
+        config = self.written(
+            json.dumps({"GPU": {**gpu, "pcie_latency_us": 2, "pcie_hop_us": 1, "pcie_efficiency": 1}})
+        )
+        self.assertIn("X, 2 rows; bound only", self.answer("--measured", path, "--config", config))
 
     def test_figures(self) -> None:
         """Against a bound of 10 us: errors and bias by hand."""

@@ -220,6 +220,7 @@ class Views(ScriptTest):
             ("--gpu h100-sxm --gen True,False --seq 8,9", "batch 1, ", "decode, "),
             ("--gpu h100-sxm --model llama-3.1-8b --ngpu 16 --set Model.n_head=24,40", "split seq, link", "head"),
             ("--gpu v100 --set GPU.bf16=100,200", "dtype bf16, ", "fp16"),
+            ("--gpu h100-sxm --set Model.n_head=7,8,7 --set Model.n_kv_head=2", "batch 1, fused", "kv-dtype"),
             ("--gpu v100,h20", "dtype fp16/bf16", "link"),
             ("--gpu h100-pcie --ngpu 2,4", "link nvlink/pcie", "ngpu"),
             ("--gpu h100-sxm --model llama-3.1-8b --ngpu 6,8", "split seq/head, link", "ngpu"),
