@@ -1699,18 +1699,20 @@ def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, Any]:
 
 def what_would_help(case: Analysis) -> list[Change]:
     """The single changes that help, the largest gain first, and last, if it is more than one flag, those together."""
-    found, flags = list[Change](), list[dict[str, Any]]()
+    found, steps, flags = list[Change](), list[Change](), list[dict[str, Any]]()
+    before = default_sharing(case.gpu, case.model, case.work.ngpu)
     for name, values in other_values(case).items():
         for value, what in values.items():
             if value == getattr(case.work, name):
                 continue
             work = case.work._replace(**{name: value})
             # A link or split that the number of GPUs decided follows it.
-            before, after = (default_sharing(case.gpu, case.model, n) for n in (case.work.ngpu, work.ngpu))
+            after = default_sharing(case.gpu, case.model, work.ngpu)
             work = work._replace(**{k: after[k] for k in after if getattr(work, k) == before[k]})
             helpful = changes_to(case, what, case.model, work)
             found += helpful
             if helpful and name not in ("ngpu", "batch"):
+                steps += helpful
                 flags.append({name: value})
     layers = case.model.layers
     settable = "n_head" in case.model.figures and "Model.n_kv_head" not in case.changed
@@ -1724,11 +1726,11 @@ def what_would_help(case: Analysis) -> list[Change]:
         return change.fits, change.step_gain or change.attention_gain
 
     while True:  # add the flag that helps most of those that go on helping once the others are in
-        steps = [step for flag in flags for step in changes_to(best, what, best.model, best.work._replace(**flag))]
         steps = [step for step in steps if worth(step) >= (best.memory.fits, 1.01)]
         if not steps:
             break
         best = max(steps, key=worth).after
+        steps = [step for flag in flags for step in changes_to(best, what, best.model, best.work._replace(**flag))]
     single = [change.flags for change in found]
     return found + [each for each in changes_to(case, what, best.model, best.work) if each.flags not in single]
 
@@ -1782,14 +1784,21 @@ def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
     return Workload(**{**taken, **said})
 
 
+def changed_at(end: int, axis: str, axes: Mapping[str, Sequence[Any]]) -> list[Any]:
+    """The GPUs or models with what --set gives at one end of its values; of those that cannot be, their rows say why."""
+    ends, found = {name: values[end] for name, values in axes.items()}, []
+    for subject in axes[axis]:
+        with contextlib.suppress(InputError):
+            found.append(with_figures(subject, ends))
+    return found
+
+
 def without_constants(axes: Mapping[str, Sequence[Any]], counts: Collection[int]) -> str:
     """The name of a GPU that has no estimate of some case, if any; of what --set changes by the ends of its values."""
-    for end, base in itertools.product((0, -1), axes["gpu"]):
-        with contextlib.suppress(InputError):  # its rows say why
-            gpu: GPU = with_figures(base, {name: values[end] for name, values in axes.items()})
-            used = {(n, link or gpu.joining_link(n)) for n in counts for link in axes["link"]}
-            if not all(gpu.has_estimate(n, link) for n, link in used if n == 1 or link in gpu.links):
-                return gpu.name
+    for gpu in itertools.chain(changed_at(0, "gpu", axes), changed_at(-1, "gpu", axes)):
+        used = {(n, link or gpu.joining_link(n)) for n in counts for link in axes["link"]}
+        if not all(gpu.has_estimate(n, link) for n, link in used if n == 1 or link in gpu.links):
+            return str(gpu.name)
     return ""
 
 
@@ -1803,12 +1812,10 @@ def value_text(value: Any) -> str:
 def common_text(axes: Mapping[str, Sequence[Any]], counts: Collection[int]) -> list[str]:
     """What the cases have in common, as a heading: of what was not said, all that is taken."""
     first, works = {name: values[0] for name, values in axes.items()}, []
-    every = itertools.islice(itertools.product(axes["gpu"], axes["model"], counts, axes["dtype"]), 5000)
-    for end, (gpu, model, n, dtype) in itertools.product((0, -1), every):
-        ends = {name: values[end] for name, values in axes.items()}
-        with contextlib.suppress(InputError):  # its rows say why
-            figures = with_figures(gpu, ends), with_figures(model, ends)
-            works.append(workload(*figures, {**first, "ngpu": n, "dtype": dtype}))
+    for end in (0, -1):
+        gpus, models = (changed_at(end, axis, axes) for axis in SECTIONS)
+        every = itertools.islice(itertools.product(gpus, models, counts, axes["dtype"]), 5000)
+        works += [workload(gpu, model, {**first, "ngpu": n, "dtype": dtype}) for gpu, model, n, dtype in every]
     names = "gen gpu model ngpu seq batch query dtype kv_dtype weight_dtype split link fused".split()
     silent = {"gen" if first["query"] else "query", *(("split", "link") if max(counts) == 1 else ())}
     words = {"gen True": "decode", "gen False": "prefill", "fused True": "fused", "fused False": "unfused"}
@@ -2358,13 +2365,13 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     for i, (name, group) in enumerate(groups.items()):
         at, n = at_roof[i], at_roof[:i].count(at_roof[i])  # series under a roof are told apart by their markers
         colour = COLOURS[(at if len(roofs) > 1 else n) % len(COLOURS)]
-        rates = [case.counts.gpu_flops / case.terms.total_s for case in group]
-        points = [(case.counts.intensity, rate, point_title(case)) for case, rate in zip(group, rates)]
+        titled = [(case, point_title(case)) for case in group]
+        points = [(case.counts.intensity, case.counts.gpu_flops / case.terms.total_s, title) for case, title in titled]
         upper.append(Series(name, points, colour, n))
         terms = {"total": colour} if len(groups) > 1 else TERM_COLOURS
         for term, of_term in terms.items() if axis and len(cases) > 1 else ():
             of = operator.attrgetter(f"terms.{term}_s")
-            points = [(float(axis_value(case, axis)), of(case), point_title(case)) for case in group]
+            points = [(float(axis_value(case, axis)), of(case), title) for case, title in titled]
             points = [point for point in points if point[0] and point[1]]  # no logarithm of zero
             lower += [Series(name if len(groups) > 1 else term, points, of_term, n)] if points else []
     width = LEGEND + 60 + 7 * max(len(each.name) for each in (*upper, *lower, *tops))
