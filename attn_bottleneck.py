@@ -1,8 +1,4 @@
 #!/usr/bin/env python3
-# /// script
-# requires-python = ">=3.9"
-# dependencies = []
-# ///
 """What limits attention on these GPUs, by how much, and what would help most?
 
 Compute, memory bandwidth, synchronisation between GPUs or launch overhead: from the figures of a GPU and of a model this
@@ -58,7 +54,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, TypeVar, Union
+from typing import Any, NamedTuple, NoReturn, Union
 
 if sys.version_info < (3, 9):
     sys.stderr.write("attn_bottleneck.py: error: Python 3.9 or newer is needed\n")
@@ -112,10 +108,7 @@ class InputError(Exception):
     """What the user gave cannot be used; the message says what, why and what is allowed."""
 
 
-Read = TypeVar("Read")
-
-
-def naming(where: str, read: Callable[..., Read], *arguments: Any) -> Read:
+def naming(where: str, read: Callable[..., Any], *arguments: Any) -> Any:
     """What is read; an InputError says where too: the flag, key or file."""
     try:
         return read(*arguments)
@@ -555,13 +548,17 @@ def made_gpu(figures: Mapping[str, Any], source: str) -> GPU:
 
 
 def shaped(n_layer: int, n_head: int, widths: Mapping[str, int], window: int = 0) -> Layers:
-    """Layers of so many query heads, and of what the config's keys say of the others and of widths."""
+    """Layers of so many query heads, and of what the config's keys say of the others and of widths; InputError for key
+    and value heads that query heads cannot share.
+    """
     kind = "windowed" if window else "full"
     if "kv_lora_rank" in widths:
         rank, rope = widths["kv_lora_rank"], widths["qk_rope_head_dim"]
         dim_qk = widths["qk_nope_head_dim"] + rope
         return Layers(kind, n_layer, n_head, n_head, dim_qk, widths["v_head_dim"], window, rank, rope)
     n_kv_head, dim_head = widths.get("n_kv_head", n_head), widths["dim_head"]
+    if n_head % n_kv_head:
+        raise InputError(f"n_kv_head must divide n_head {n_head}, not {n_kv_head}")
     return Layers(kind, n_layer, n_head, n_kv_head, dim_head, widths.get("v_head_dim", dim_head), window)
 
 
@@ -587,7 +584,7 @@ def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
     return Parameters(total, active, min(total, (total - active) / (1 - part)), part)
 
 
-def made_model(figures: Mapping[str, Any], source: str, name: str = "") -> Model:
+def made_model(figures: Mapping[str, Any], source: str, name: str = "", weights: str | None = None) -> Model:
     """A model of figures in base units; InputError for those that contradict each other."""
     latent = "kv_lora_rank" in figures
     for key in sorted(figures.keys() & {"dim_head", "n_kv_head"}) if latent else ():
@@ -597,8 +594,6 @@ def made_model(figures: Mapping[str, Any], source: str, name: str = "") -> Model
             raise InputError(f"Model.{key} is missing")
     n_layer, n_head, without = figures["n_layer"], figures["n_head"], figures.get("n_layer_no_cache", 0)
     windowed = figures.get("n_layer_window", n_layer - without if "window" in figures else 0)
-    if n_head % figures.get("n_kv_head", n_head):
-        raise InputError(f"Model.n_kv_head must divide n_head {n_head}, not {figures['n_kv_head']}")
     if windowed and "window" not in figures:
         raise InputError("Model.window is missing: n_layer_window needs it")
     if n_layer - without < max(windowed, 1):
@@ -607,7 +602,7 @@ def made_model(figures: Mapping[str, Any], source: str, name: str = "") -> Model
     kinds = (n_layer - without - windowed, 0), (windowed, figures.get("window", 0))
     layers = tuple([shaped(n, n_head, figures, window) for n, window in kinds if n])
     params, hidden = read_parameters(figures), figures.get("hidden_size")
-    return Model(name, n_layer, layers, params, hidden, figures, source)
+    return Model(name, n_layer, layers, params, hidden, figures, source, weights)
 
 
 def with_figures(subject: Any, changes: Mapping[str, Any]) -> Any:
@@ -620,7 +615,7 @@ def with_figures(subject: Any, changes: Mapping[str, Any]) -> Any:
     if section == "GPU":
         return made_gpu(figures, subject.source)
     if "n_head" in subject.figures:
-        return made_model(figures, subject.source, subject.name)._replace(weight_dtype=subject.weight_dtype)
+        return made_model(figures, subject.source, subject.name, subject.weight_dtype)
     if own.keys() - WHOLE_KEYS:
         raise InputError(f"Model.{min(own.keys() - WHOLE_KEYS)} is the file's own: --set takes what is of the whole")
     return subject._replace(params=read_parameters(figures), hidden_size=figures.get("hidden_size"), figures=figures)
@@ -1014,8 +1009,6 @@ def layer_shape(config: Config, kind: str, known: re.Match[str]) -> Layers:
             raise InputError(f"no head_dim, and hidden_size {width} is not {n_head} heads")
         dim_head = width // n_head
     n_kv_head = key_value_heads(config, n_head, known["n_kv_head"])
-    if n_head % n_kv_head:
-        raise InputError(f"num_key_value_heads {n_kv_head} does not divide {n_head} heads")
     dim_v = count_at(config, "v_head_dim", dim_head) if known["name"] == "-" else dim_head
     return shaped(1, n_head, {"n_kv_head": n_kv_head, "dim_head": dim_head, "v_head_dim": dim_v}, window)
 
@@ -1088,15 +1081,6 @@ def published_model(document: object, name: str, source: str) -> Model:
     return Model(name, len(kinds), tuple(layers), params, hidden, figures, source, notes=tuple(warned))
 
 
-def import_model(path: str) -> Model:
-    """The model that a published config.json (a file, or the folder that holds it) describes."""
-    file = os.path.join(path, "config.json") if os.path.isdir(path) else path
-    document = naming("--model", read_json, file, False)
-    folder, name = os.path.split(os.path.abspath(file))
-    name = source_name(os.path.basename(folder) if name == "config.json" else name.removesuffix(".json"))
-    return naming(f"--model {source_name(file)}:", published_model, document, name, source_name(file))
-
-
 # ------------------------------------------------------------------------------------------ by name
 
 
@@ -1122,16 +1106,21 @@ def find_gpu(name: str) -> GPU:
 
 
 def find_model(name: str) -> Model:
-    """A model of the catalogue, or one that a published config.json describes."""
+    """A model of the catalogue, or of a published config.json: the file, or the folder that holds it."""
     path_like = os.sep in name or name.endswith(".json") or name == "-"
-    if path_like or (squashed(name) not in map(squashed, catalogue(MODELS)) and os.path.lexists(name)):
-        if name.count("/") == 1 and not os.path.lexists(name) and not name.endswith(".json"):
-            where = f"its config.json is at huggingface.co/{source_name(name)}"
-            raise InputError(f"--model {quoted(name)}: No such file or directory; {where}")
-        return import_model(name)
-    section = catalogue_row(name, MODELS, "model")
-    weights, name = section.pop("weights", None), section.pop("name")
-    return made_model(read_section(section, "Model"), "catalogue", name)._replace(weight_dtype=weights)
+    if not path_like and (squashed(name) in map(squashed, catalogue(MODELS)) or not os.path.lexists(name)):
+        row = catalogue_row(name, MODELS, "model")
+        weights, name = row.pop("weights", None), row.pop("name")
+        return made_model(read_section(row, "Model"), "catalogue", name, weights)
+    if name.count("/") == 1 and not os.path.lexists(name) and not name.endswith(".json"):
+        where = f"its config.json is at huggingface.co/{source_name(name)}"
+        raise InputError(f"--model {quoted(name)}: No such file or directory; {where}")
+    file = os.path.join(name, "config.json") if os.path.isdir(name) else name
+    document, source = naming("--model", read_json, file, False), source_name(file)
+    folder, name = os.path.split(os.path.abspath(file))
+    name = source_name(os.path.basename(folder) if name == "config.json" else name.removesuffix(".json"))
+    model: Model = naming(f"--model {source}:", published_model, document, name, source)
+    return model
 
 
 def subjects(flags: Mapping[str, Any]) -> tuple[list[GPU], list[Model]]:
@@ -1206,9 +1195,6 @@ class Operands(NamedTuple):
     """What the products S = Q K^T and A = S V of one layer work on, over all GPUs."""
 
     latent_form: str | None  # "absorbed" or "plain"; None: not latent attention
-    n_kv_head: int
-    dim_qk: int
-    dim_v: int
     keys: int  # that the new tokens of a sequence can see: S, or fewer in a window
     read_rows: int  # of K and V per head
     pairs: int  # query-key pairs per head
@@ -1334,7 +1320,7 @@ def causal_pairs(seq: int, query: int, window: int) -> int:
     return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
 
 
-def operands_in_form(form: str | None, layers: Layers, work: Workload) -> Operands:
+def operands_in_form(form: str | None, layers: Layers, work: Workload) -> tuple[Layers, Operands]:
     query, heads, rank = work.query, work.batch * layers.n_head, layers.kv_lora_rank
     keys = min(work.seq, layers.window + query - 1) if layers.window else work.seq
     stored, projected_rows = work.kv_dtype, 0
@@ -1345,11 +1331,8 @@ def operands_in_form(form: str | None, layers: Layers, work: Workload) -> Operan
     rows = keys - 1 if work.phase == "decode" else keys
     pairs = causal_pairs(work.seq, query, layers.window) if work.fused else query * keys
     projected_width = layers.dim_qk - layers.qk_rope_head_dim + layers.dim_v
-    return Operands(
+    return layers, Operands(
         latent_form=form,
-        n_kv_head=layers.n_kv_head,
-        dim_qk=layers.dim_qk,
-        dim_v=layers.dim_v,
         keys=keys,
         read_rows=rows,
         pairs=pairs,
@@ -1371,10 +1354,10 @@ def operands_in_form(form: str | None, layers: Layers, work: Workload) -> Operan
 LATENT_FORMS = {"decode": ["absorbed"], "prefill": ["plain"], "extend": ["absorbed", "plain"]}
 
 
-def operands(layers: Layers, work: Workload) -> Operands:
-    """The shapes, FLOPs and bytes of one layer (README, "The cost model")."""
+def operands(layers: Layers, work: Workload) -> tuple[Layers, Operands]:
+    """One layer's heads as its kernels see them, FLOPs and bytes (README, "The cost model")."""
     forms = LATENT_FORMS[work.phase] if layers.kv_lora_rank else [None]
-    return min([operands_in_form(form, layers, work) for form in forms], key=lambda ops: ops.flops)
+    return min([operands_in_form(form, layers, work) for form in forms], key=lambda found: found[1].flops)
 
 
 def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) -> tuple[Shares, Sequence[Exchange]]:
@@ -1383,7 +1366,7 @@ def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) 
     if work.split == "batch":
         return Shares(**dict.fromkeys(Shares._fields, -(-batch // n) / batch)), []
     if work.split == "head":
-        kv = max(part, 1 / ops.n_kv_head)
+        kv = max(part, 1 / layers.n_kv_head)
         return Shares(scores=part, kv=kv, rows=part), [output]
     keys_stay = Shares(scores=part, kv=part, latents=part)
     if not work.fused:  # the user's document
@@ -1391,7 +1374,7 @@ def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) 
         return keys_stay, [Exchange(name, work.dtype, size, directions=2) for name, size in parts.items()]
     # Queries go round and return with partial outputs and the logarithm of each row's sum, or keys and values go
     # round: pass-Q and pass-KV (arXiv:2411.01783), whichever is less.
-    row_bits = ops.dim_qk * bits(work.dtype) + ops.dim_v * bits(output.precision) + 32
+    row_bits = layers.dim_qk * bits(work.dtype) + layers.dim_v * bits(output.precision) + 32
     queries = (n - 1) * batch * layers.n_head * work.query * row_bits / (8 * n)
     rows = min(ops.read_rows, layers.window) if layers.window else ops.read_rows
     keys = (n - 1) * batch * layers.row_elements * rows * bits(work.kv_dtype) / (8 * n)
@@ -1403,7 +1386,9 @@ def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) 
 
 def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) -> list[Kernel]:
     """What the busiest GPU runs for one layer: one kernel if fused, else three; before them what projects latents."""
-    heads_of_kv = work.batch * ops.n_kv_head * (1 if work.split == "seq" else share.kv)  # keys split: some of each head
+    heads_of_kv = (
+        work.batch * layers.n_kv_head * (1 if work.split == "seq" else share.kv)
+    )  # keys split: some of each head
     query_rows = work.batch * layers.n_head * work.query * share.rows
     packed = math.ceil(query_rows / heads_of_kv / PACKED_ROWS)
     alone = query_rows / heads_of_kv / work.query * math.ceil(work.query / TILE_ROWS)
@@ -1418,7 +1403,7 @@ def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) 
         bytes=ops.kv_bytes * share.kv + q + a,
         tiles=tiles,
         full_tiles=min(tiles, query_rows / PACKED_ROWS),
-        width=ops.dim_qk,
+        width=layers.dim_qk,
         tail_flops=min(work.query, TILE_ROWS) * (flops / query_rows) * (longest * work.query / ops.pairs - 1),
         overlaps=work.fused and ops.latent_form == "absorbed",
     )
@@ -1488,7 +1473,7 @@ def exchange_estimate(exchange: Exchange, n: int, link: str, rate: float, consta
 def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, constants: Constants | None) -> Layer:
     """One layer by the bound, or with constants by the estimate."""
     compute, memory, link = gpu.peaks[work.dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
-    ops = operands(layers, work)
+    layers, ops = operands(layers, work)
     share, exchanges = shared_out(layers, ops, work, output)
     exchanges = exchanges if work.ngpu > 1 else []
     kernels = layer_kernels(layers, ops, work, share)
@@ -1927,16 +1912,16 @@ def told(outcome: Outcome, axes: Iterable[str]) -> str:
 
 def report_product(case: Analysis, layer: Layer, name: str, exchange: Exchange | None) -> Iterator[str]:
     """A product, and the exchange that the document has after it. Bandwidths are required in the time of one GPU."""
-    work, ops = case.work, layer.operands
-    formula, inner, columns = "Attn = S x V", ops.keys, ops.dim_v
-    flops, read, width = ops.values_flops, ops.v_bytes, ops.dim_v  # of what is read
+    work, shape, ops = case.work, layer.shape, layer.operands
+    formula, inner, columns = "Attn = S x V", ops.keys, shape.dim_v
+    flops, read, width = ops.values_flops, ops.v_bytes, shape.dim_v  # of what is read
     if name == "scores":
-        formula, inner, columns = "S = Q x K^T", ops.dim_qk, ops.keys
-        flops, read, width = ops.scores_flops, ops.k_bytes, ops.dim_qk
+        formula, inner, columns = "S = Q x K^T", shape.dim_qk, ops.keys
+        flops, read, width = ops.scores_flops, ops.k_bytes, shape.dim_qk
     batch = f"{work.batch} x " if work.batch > 1 else ""
-    heads, dtype = f"{batch}{layer.shape.n_head}", work.dtype.upper()
+    heads, dtype = f"{batch}{shape.n_head}", work.dtype.upper()
     kept = work.dtype if ops.latent_form == "plain" else work.kv_dtype
-    read_size = f"{batch}{ops.n_kv_head} x ({width} x {ops.read_rows}) x {bits(kept) / 8:g} = {read} bytes"
+    read_size = f"{batch}{shape.n_kv_head} x ({width} x {ops.read_rows}) x {bits(kept) / 8:g} = {read} bytes"
     alone = kernel_bound(Kernel(formula, flops, bytes=read), case.gpu.peaks[work.dtype], case.gpu.bandwidth)
     yield f"{RULE}\n{formula}\n{heads} x (({work.query} x {inner}) x ({inner} x {columns}))\n{RULE}"
     yield f"Total FLOPS: {flops} FLOPS\nComputation time ({dtype}):  {alone.compute_s * layer.share.scores:.3e}s\n"
@@ -1957,10 +1942,10 @@ def report(case: Analysis, _: Sweep) -> Iterator[str]:
         yield f"Model: {case.model.name}"
     yield f"{RULE}\nQKV size per head"
     for layer in case.layers:
-        ops, kind = layer.operands, f" in {layer.shape.kind} layers" if several else ""
-        yield f"Q{kind}: {work.query} x {ops.dim_qk}"
-        yield f"K{kind} (including cache): {ops.keys} x {ops.dim_qk}"
-        yield f"V{kind} (including cache): {ops.keys} x {ops.dim_v}"
+        shape, keys, kind = layer.shape, layer.operands.keys, f" in {layer.shape.kind} layers" if several else ""
+        yield f"Q{kind}: {work.query} x {shape.dim_qk}"
+        yield f"K{kind} (including cache): {keys} x {shape.dim_qk}"
+        yield f"V{kind} (including cache): {keys} x {shape.dim_v}"
     size, units = case.memory.cache_bytes, {"GB": 10**9, "MB": 10**6, "KB": 10**3, "bytes": 1}
     unit = next((name for name in units if size >= units[name]), "bytes")  # the largest that it fills
     yield f"Cached KV size ({work.kv_dtype.upper()}): {size // units[unit]} {unit}"
@@ -2012,10 +1997,10 @@ def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
     rest = f", {without} layers without a cache" if without else ""
     yield f"model      {model.name or 'config'} (from {model.source}){rest}"
     for layer in case.layers:
-        shape, ops = layer.shape, layer.operands
-        width = f"{ops.dim_qk}" if ops.dim_v == ops.dim_qk else f"{ops.dim_qk}/{ops.dim_v}"
-        heads = f"{plural(shape.n_head, 'head')}, {ops.n_kv_head} K/V, width {width}"
-        heads += f", {ops.latent_form} latent" if ops.latent_form else ""
+        shape, form = layer.shape, layer.operands.latent_form
+        width = f"{shape.dim_qk}" if shape.dim_v == shape.dim_qk else f"{shape.dim_qk}/{shape.dim_v}"
+        heads = f"{plural(shape.n_head, 'head')}, {shape.n_kv_head} K/V, width {width}"
+        heads += f", {form} latent" if form else ""
         heads += f", window {shape.window}" if shape.window else ""
         yield f"           {plural(shape.n_layer, f'{shape.kind} layer')}: {heads}"
     shared = f", {SPLITS[work.split]}, {LINKS[work.link]}" if work.ngpu > 1 else ""
@@ -2199,6 +2184,7 @@ def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
 
 def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """One case: an object for people too; several: one object a line. First the columns, then what these do not have."""
+    shapes = "kind n_layer n_head n_kv_head dim_qk dim_v".split()
     for outcome in outcomes:
         record: dict[str, Any] = {"schema": 2, **dict(zip(COLUMNS, cells_of(outcome)))}
         if isinstance(outcome, Analysis):
@@ -2206,7 +2192,7 @@ def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
             record["half_seq"] = half_length(outcome)
             record["layers"] = [
                 {
-                    **{name: getattr(layer.shape, name) for name in ("kind", "n_layer", "n_head")},
+                    **{name: getattr(layer.shape, name) for name in shapes},
                     "window_keys": layer.shape.window or None,
                     **layer.operands._asdict(),
                     **layer.counts._asdict(),
@@ -2464,8 +2450,6 @@ def kernel_row(line: int, row: Mapping[str, str], gpu: GPU) -> Measured:
     kv_dtype = naming("kv_dtype", one_of, row.get("kv_dtype", "bf16"), PRECISIONS)
     widths = LATENT_KEYS if "kv_lora_rank" in row else ("n_kv_head", "dim_head")
     layers = shaped(1, n_head, {name: read_cell(row, name) for name in widths}, window)
-    if n_head % layers.n_kv_head:
-        raise InputError(f"n_kv_head must divide n_head {n_head}, not {layers.n_kv_head}")
     if dtype not in gpu.peaks:
         raise InputError(f"{gpu.name} has no {dtype} figure: --gpu names the GPU that was measured")
     query, us = 1 if phase == "decode" else seq, read_cell(row, "latency_us", FIGURE)
@@ -2477,7 +2461,7 @@ def kernel_row(line: int, row: Mapping[str, str], gpu: GPU) -> Measured:
     # of 192 with values of 128.
     least = layers._replace(dim_v=128) if layers.dim_v == 192 else layers
     fastest = gpu.peaks.get("fp8", compute) if kv_dtype == "fp8" else compute
-    shapes = [(each, operands(each, work)) for each in (layers, least)]
+    shapes = [operands(each, work) for each in (layers, least)]
     kernel, shortest = (layer_kernels(each, ops, work, Shares())[0] for each, ops in shapes)
     return Measured(
         line=line,

@@ -519,7 +519,7 @@ REFUSED: list[tuple[str, Any, str]] = [
         {**BASE, "block_configs": [{"attention": {"n_heads_in_group": 3}}] * 4},
         "n_heads_in_group 3 does not divide",
     ),
-    ("uneven heads", {**BASE, "num_key_value_heads": 3}, "num_key_value_heads 3 does not divide 8"),
+    ("uneven heads", {**BASE, "num_key_value_heads": 3}, "n_kv_head must divide n_head 8, not 3"),
     ("uneven width", {**BASE, "hidden_size": 513}, "hidden_size 513 is not 8 heads"),
     ("heads as a list", {**BASE, "num_key_value_heads": [2, 2]}, "num_key_value_heads must be a"),
     ("negative", {**BASE, "num_hidden_layers": -4}, "num_hidden_layers must be a whole number"),
@@ -880,7 +880,7 @@ class Shared(ScriptTest):
             with self.subTest(row["file"]):
                 number = {key: int(float(v)) for key, v in row.items() if re.fullmatch(r"\d+(\.\d*)?", v)}
                 try:
-                    model = ab.import_model(str(folder / row["file"]))
+                    model = ab.find_model(str(folder / row["file"]))
                 except ab.InputError as error:
                     self.assertEqual(row["status"], "partial", str(error))
                     continue

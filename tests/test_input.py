@@ -224,7 +224,7 @@ class Config(ScriptTest):
     def test_heads_must_divide(self) -> None:
         for kv_head in (5, 192):
             error = self.refusal("--config", self.config(model={"n_kv_head": kv_head}))
-            self.assertIn(f"Model.n_kv_head must divide n_head 96, not {kv_head}", error)
+            self.assertIn(f"n_kv_head must divide n_head 96, not {kv_head}", error)
 
     def test_not_a_config(self) -> None:
         for text, expected in (

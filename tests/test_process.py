@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import runpy
 import signal
 import subprocess
@@ -97,13 +96,6 @@ class Start(ScriptTest):
     def test_only_the_standard_library_is_imported(self) -> None:
         bare = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT)], capture_output=True, text=True, check=False)
         self.assertEqual((bare.returncode, bare.stdout), (0, run().out))
-
-    def test_inline_script_metadata(self) -> None:
-        """The block that script runners read (PEP 723) is well formed, and asks for nothing."""
-        block = re.search(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$", SCRIPT.read_text())
-        assert block is not None
-        lines = [line[2:] for line in block["content"].splitlines()]
-        self.assertEqual(lines, ['requires-python = ">=3.9"', "dependencies = []"])
 
     def test_top_level_holds_nothing_else(self) -> None:
         tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)

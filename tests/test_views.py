@@ -408,7 +408,7 @@ class Set(ScriptTest):
             ("GPU.compute_efficiency=1.5", "must be a number above 0 and at most 1, not 1.5"),
             ("GPU.nvlink_gpus=1", "--set GPU.nvlink_gpus must be a whole number from 2 to 10^18, not 1"),
             ("Model.n_kv_head=1.5", f'--set Model.n_kv_head {count} to 10^18, not "1.5"'),
-            ("Model.n_kv_head=5", "--set: Model.n_kv_head must divide n_head 96, not 5"),
+            ("Model.n_kv_head=5", "--set: n_kv_head must divide n_head 96, not 5"),
         ):
             with self.subTest(text):
                 self.assertIn(expected, self.refusal("--set", text))
@@ -423,7 +423,7 @@ class Set(ScriptTest):
         flags = "--gpu h100-sxm --model llama-3.1-8b,qwen3-235b-a22b --set Model.n_kv_head=16,24"
         errors = [row["error"] for row in self.rows(*flags.split())]
         self.assertEqual(errors[0], "")
-        self.assertIn("Model.n_kv_head must divide n_head 32, not 24", errors[1])
+        self.assertIn("n_kv_head must divide n_head 32, not 24", errors[1])
         flags = "--gpu h100-sxm,l40s,h20 --set GPU.nvlink_gpus=4"
         rows = self.rows(*flags.split())
         self.assertEqual([bool(row["error"]) for row in rows], [False, True, False])
