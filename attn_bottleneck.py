@@ -1,12 +1,23 @@
 #!/usr/bin/env python3
-"""What limits attention on these GPUs, by how much, and what would help most?
+r"""What limits attention on these GPUs, by how much, and what would help most?
 
-Compute, memory bandwidth, synchronisation between GPUs or launch overhead: from the figures of a GPU and of a model this
-computes what each of them costs, for one layer and for all, beside the rest of a step.
+From the figures of a GPU and of a model: what compute, memory bandwidth,
+synchronisation between GPUs and launch overhead cost, for one layer and for
+all, beside the rest of a step.
 
-    python3 attn_bottleneck.py --ngpu 10
-    python3 attn_bottleneck.py --gpu h100-sxm --model llama-3.1-70b --ngpu 8 --batch 16 --seq 32K
-    python3 attn_bottleneck.py --gpu h100-sxm,b200-sxm --model ./config.json --seq 1K:128K:x2
+  python3 attn_bottleneck.py --ngpu 10     the figures of config.json, ten GPUs
+  python3 attn_bottleneck.py --fp16 --seq 2048 --gen False     a prompt of 2048
+  python3 attn_bottleneck.py --gpu h100-sxm --model llama-3.1-70b --ngpu 8 \
+      --batch 16 --seq 32K                 what limits, what would help
+  python3 attn_bottleneck.py --gpu h100-sxm,b200-sxm --model llama-3.1-8b \
+      --seq 1K:128K:x2                     many cases: a table
+  python3 attn_bottleneck.py --gpu h100-sxm --model llama-3.1-8b \
+      --set GPU.bandwidth=3350:6700:x2     what if
+
+Flags of a case take lists (1,2,8), counts also ranges: 1024:8192:1024 in steps,
+1K:128K:x2 by a factor, ends included; K is 1024, M is 1024 K. `all` is every
+GPU or model of the catalogue, `config` the config's own. All combinations are
+shown, the last flag of a case varying fastest, --set's keys after them.
 
 Symbols
 
@@ -54,7 +65,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, Union
+from typing import Any, NamedTuple, Union
 
 if sys.version_info < (3, 9):
     sys.stderr.write("attn_bottleneck.py: error: Python 3.9 or newer is needed\n")
@@ -85,18 +96,15 @@ PRECISIONS = {
     "fp4": Precision(4),
     "int4": Precision(4, computes=False),
 }
+BITS = {name: precision.bits for name, precision in PRECISIONS.items()}
 COMPUTING = [name for name, precision in PRECISIONS.items() if precision.computes]
 SPLITS = {"seq": "keys split", "head": "heads split", "batch": "sequences split"}
 LINKS = {"pcie": "PCIe", "nvlink": "NVLink"}
 
 
-def bits(precision: str) -> int:
-    return PRECISIONS[precision].bits
-
-
 def stored_bytes(elements: int, precision: str) -> int:
     """Bytes that `elements` take in `precision`; half a byte left over counts as one."""
-    return -(-elements * bits(precision) // 8)
+    return -(-elements * BITS[precision] // 8)
 
 
 def dashed(name: str) -> str:
@@ -451,11 +459,6 @@ class Model(NamedTuple):
     weight_dtype: str | None = None  # that it is published in, where that is narrow
     notes: tuple[str, ...] = ()  # what the figures leave out, or how they were read
 
-    @property
-    def hidden(self) -> int:
-        """Width of what a layer's output is projected to; unknown, that of the output itself."""
-        return self.hidden_size or self.layers[0].n_head * self.layers[0].dim_v
-
     def divides(self, ngpu: int) -> bool:
         """Whether GPUs get equal numbers of heads, as serving engines ask: K/V heads too, or whole copies of one."""
         shapes = [(each.n_head, each.n_kv_head) for each in self.layers]
@@ -647,8 +650,8 @@ def read_text(path: str, most: int, parse: Callable[[str], Any] = str) -> Any:
     raise InputError(f"{source_name(path)}: {trouble}")
 
 
-def read_json(path: str, finite: bool = True) -> Any:
-    """The JSON document in a file, or on standard input. A key given twice is an error, NaN too if `finite`."""
+def read_json(path: str) -> Any:
+    """The JSON document in a file, or on standard input. A key given twice is an error."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for name, times in collections.Counter(name for name, _ in pairs).items():
@@ -656,17 +659,12 @@ def read_json(path: str, finite: bool = True) -> Any:
                 raise InputError(f"key {quoted(name)} is given twice")
         return dict(pairs)
 
-    def not_json(constant: str) -> NoReturn:
-        raise InputError(f"{constant} is not a JSON number")
-
     def whole(digits: str) -> int:
         if len(digits) > 40:  # int() itself refuses thousands of digits, with words of its own
             raise InputError(f"a number of {len(digits)} digits is too large")
         return int(digits)
 
-    constant = not_json if finite else str
-    parse = functools.partial(json.loads, object_pairs_hook=unique, parse_int=whole, parse_constant=constant)
-    return read_text(path, 16 * 2**20, parse)
+    return read_text(path, 16 * 2**20, functools.partial(json.loads, object_pairs_hook=unique, parse_int=whole))
 
 
 def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
@@ -1116,7 +1114,7 @@ def find_model(name: str) -> Model:
         where = f"its config.json is at huggingface.co/{source_name(name)}"
         raise InputError(f"--model {quoted(name)}: No such file or directory; {where}")
     file = os.path.join(name, "config.json") if os.path.isdir(name) else name
-    document, source = naming("--model", read_json, file, False), source_name(file)
+    document, source = naming("--model", read_json, file), source_name(file)
     folder, name = os.path.split(os.path.abspath(file))
     name = source_name(os.path.basename(folder) if name == "config.json" else name.removesuffix(".json"))
     model: Model = naming(f"--model {source}:", published_model, document, name, source)
@@ -1133,8 +1131,6 @@ def subjects(flags: Mapping[str, Any]) -> tuple[list[GPU], list[Model]]:
 
     def named(flag: str, table: str, find: Callable[[str], Any], made: Callable[..., Any]) -> list[Any]:
         names = flags.get(flag, "config").split(",")
-        if "" in names:
-            raise InputError(f"--{flag} takes names, not nothing")
         every = [each for name in names for each in (catalogue(table) if name == "all" else [name])]
         return [own(SECTIONS[flag], made) if each == "config" else find(each) for each in every]
 
@@ -1374,10 +1370,10 @@ def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) 
         return keys_stay, [Exchange(name, work.dtype, size, directions=2) for name, size in parts.items()]
     # Queries go round and return with partial outputs and the logarithm of each row's sum, or keys and values go
     # round: pass-Q and pass-KV (arXiv:2411.01783), whichever is less.
-    row_bits = layers.dim_qk * bits(work.dtype) + layers.dim_v * bits(output.precision) + 32
+    row_bits = layers.dim_qk * BITS[work.dtype] + layers.dim_v * BITS[output.precision] + 32
     queries = (n - 1) * batch * layers.n_head * work.query * row_bits / (8 * n)
     rows = min(ops.read_rows, layers.window) if layers.window else ops.read_rows
-    keys = (n - 1) * batch * layers.row_elements * rows * bits(work.kv_dtype) / (8 * n)
+    keys = (n - 1) * batch * layers.row_elements * rows * BITS[work.kv_dtype] / (8 * n)
     if queries <= keys:
         return keys_stay, [Exchange("queries", work.dtype, queries), output]
     queries_stay = Shares(scores=part, rows=part, latents=part)
@@ -1521,7 +1517,7 @@ def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
     token_bits = lasting_bits = cache_bits = held_bits = 0
     growth = []  # (the most rows, bits of one on a GPU) of each kind of layer
     for layers in model.layers:
-        row_bits = layers.n_layer * layers.row_elements * bits(work.kv_dtype)
+        row_bits = layers.n_layer * layers.row_elements * BITS[work.kv_dtype]
         kv_heads = 1 if layers.kv_lora_rank else layers.n_kv_head  # a latent belongs to all heads
         held = row_bits // kv_heads * max(1, kv_heads // heads_to)
         most = (layers.window or MAX_COUNT) - decode
@@ -1533,7 +1529,7 @@ def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
         growth.append((most, held * sequences))
     cache_bytes = -(-work.batch * cache_bits // 8)
     share = sequences * held_bits / (work.batch * cache_bits * keys_to) if cache_bits else 0.0
-    weight_bits = model.params.total * bits(work.weight_dtype) if model.params else 0.0
+    weight_bits = model.params.total * BITS[work.weight_dtype] if model.params else 0.0
     free_bits = int((gpu.memory * 8 * n - weight_bits) / (n // keys_to))
     longest = longest_rows(growth, free_bits)
     largest = sequences_to * (free_bits // held_bits) if held_bits else None
@@ -1557,7 +1553,7 @@ def rest_of_step(model: Model, gpu: GPU, work: Workload, output: Exchange, const
     if model.params is None:
         return None
     params, tokens, n = model.params, work.batch * work.query, work.ngpu
-    weight_bytes = bits(work.weight_dtype) / 8
+    weight_bytes = BITS[work.weight_dtype] / 8
     gemm_dtype = work.weight_dtype if work.weight_dtype in gpu.peaks else work.dtype
     compute, memory, link = gpu.peaks[gemm_dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
     always = params.total - params.routed
@@ -1566,7 +1562,7 @@ def rest_of_step(model: Model, gpu: GPU, work: Workload, output: Exchange, const
         reduce_s = model.n_layer * exchange_bound(output, link) if n > 1 else 0.0
         compute_s = 2 * params.active * tokens / (compute * n)
         return max(compute_s, (always + chosen) * weight_bytes / (memory * n), reduce_s)
-    compute *= GEMM_EFFICIENCY if bits(gemm_dtype) >= 16 else NARROW_GEMM_EFFICIENCY
+    compute *= GEMM_EFFICIENCY if BITS[gemm_dtype] >= 16 else NARROW_GEMM_EFFICIENCY
     memory *= GEMM_BANDWIDTH
     gemm_s = max(2 * always * tokens / compute, always * weight_bytes / memory)
     expert_s = 2 * (params.active - always) * tokens / compute + chosen * weight_bytes / memory
@@ -1580,8 +1576,11 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
     check_case(gpu, model, work)
     constants = gpu.figures if gpu.has_estimate(work.ngpu, work.link) and not bound_only else None
     tokens = work.batch * work.query
-    wide = work.dtype if bits(work.dtype) >= 16 else "bf16"  # of what GPUs add up
-    output = Exchange("all-reduce", wide, stored_bytes(tokens * model.hidden, wide), reduces=True)
+    wide = work.dtype if BITS[work.dtype] >= 16 else "bf16"  # of what GPUs add up
+    hidden = (
+        model.hidden_size or model.layers[0].n_head * model.layers[0].dim_v
+    )  # unknown, as wide as what is projected
+    output = Exchange("all-reduce", wide, stored_bytes(tokens * hidden, wide), reduces=True)
     layers = tuple([analyse_layer(each, gpu, work, output, constants) for each in model.layers])
     terms = summed([(layer.shape.n_layer, layer.terms) for layer in layers])
     rest_s, memory = rest_of_step(model, gpu, work, output, constants), analyse_memory(gpu, model, work)
@@ -1664,7 +1663,7 @@ def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[
 def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
     """What the flags of a case could be instead, and what that means."""
     work, arithmetic = case.work, [name for name in PRECISIONS[case.work.dtype].lower if name in case.gpu.peaks]
-    narrower = {held: [name for name in PRECISIONS[held].lower if bits(name) < bits(held)] for held in PRECISIONS}
+    narrower = {held: [name for name in PRECISIONS[held].lower if BITS[name] < BITS[held]] for held in PRECISIONS}
     return {
         "fused": {True: "one fused kernel", False: "separate kernels"},
         "split": SPLITS if work.ngpu > 1 else {},
@@ -1762,7 +1761,7 @@ def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
         "query": query,
         "phase": phase_of(query, asked["seq"], asked["gen"]),
         **dict.fromkeys(("dtype", "kv_dtype"), dtype),
-        "weight_dtype": min(dtype, model.weight_dtype or dtype, key=bits),
+        "weight_dtype": min(dtype, model.weight_dtype or dtype, key=BITS.__getitem__),
         **default_sharing(gpu, model, asked["ngpu"]),
     }
     said = {name: asked[name] for name in Workload._fields if asked.get(name) is not None}
@@ -1823,8 +1822,6 @@ def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
         if name not in numbers:
             hint = did_you_mean(name, numbers) or " (a number of the config, such as GPU.bandwidth)"
             raise InputError(f"--set {quoted(name)} is not a key that takes a number{hint}")
-        if not values:
-            raise InputError(f"--set {name} needs a value: --set {name}=VALUE")
         if name in found:
             raise InputError(f"--set {name} is given twice")
         found[name] = naming(f"--set {name}", values_flag, values, numbers[name])
@@ -1921,14 +1918,14 @@ def report_product(case: Analysis, layer: Layer, name: str, exchange: Exchange |
     batch = f"{work.batch} x " if work.batch > 1 else ""
     heads, dtype = f"{batch}{shape.n_head}", work.dtype.upper()
     kept = work.dtype if ops.latent_form == "plain" else work.kv_dtype
-    read_size = f"{batch}{shape.n_kv_head} x ({width} x {ops.read_rows}) x {bits(kept) / 8:g} = {read} bytes"
+    read_size = f"{batch}{shape.n_kv_head} x ({width} x {ops.read_rows}) x {BITS[kept] / 8:g} = {read} bytes"
     alone = kernel_bound(Kernel(formula, flops, bytes=read), case.gpu.peaks[work.dtype], case.gpu.bandwidth)
     yield f"{RULE}\n{formula}\n{heads} x (({work.query} x {inner}) x ({inner} x {columns}))\n{RULE}"
     yield f"Total FLOPS: {flops} FLOPS\nComputation time ({dtype}):  {alone.compute_s * layer.share.scores:.3e}s\n"
     yield f"Read Key Matrix ({kept.upper()}): {read_size}\nMemory time:  {alone.memory_s * layer.share.kv:.3e}s\n"
     if exchange:
         sync_s = exchange_bound(exchange, case.gpu.links[work.link])
-        size = f"{heads} x ({work.query} x {columns}) x {bits(work.dtype) / 8:g} = {exchange.bytes} bytes"
+        size = f"{heads} x ({work.query} x {columns}) x {BITS[work.dtype] / 8:g} = {exchange.bytes} bytes"
         yield f"Synchronizing {formula.partition(' ')[0]} ({dtype}): {size}\nSync time:  {sync_s:.3e}s\n"
         yield f"Bandwidth Requirement (with sync): {read / (alone.compute_s + sync_s) / 1e12:.3f} TB/s"
     yield f"Bandwidth Requirement (without sync): {read / alone.compute_s / 1e12:.3f} TB/s"
@@ -2646,25 +2643,6 @@ VIEWS: dict[str, Callable[[Sweep, Iterator[Outcome]], Iterator[str]]] = {
     "json": json_lines,
     "svg": picture,
 }
-EXAMPLES = f"""\
-{PROGRAM} [flags]
-
-examples:
-  python3 attn_bottleneck.py --ngpu 10     the figures of config.json, ten GPUs
-  python3 attn_bottleneck.py --fp16 --seq 2048 --gen False     a prompt of 2048
-  python3 attn_bottleneck.py --gpu h100-sxm --model llama-3.1-70b --ngpu 8 \\
-      --batch 16 --seq 32K                 what limits, what would help
-  python3 attn_bottleneck.py --gpu h100-sxm,b200-sxm --model llama-3.1-8b \\
-      --seq 1K:128K:x2                     many cases: a table
-  python3 attn_bottleneck.py --gpu h100-sxm --model llama-3.1-8b \\
-      --set GPU.bandwidth=3350:6700:x2     what if
-"""
-LISTS = """\
-Flags of a case take lists (1,2,8), counts also ranges: 1024:8192:1024 in steps,
-1K:128K:x2 by a factor, ends included; K is 1024, M is 1024 K. `all` is every
-GPU or model of the catalogue, `config` the config's own. All combinations are
-shown, the last flag of a case varying fastest, --set's keys after them.
-"""
 FLAGS = f"""\
 flag         group        value help
 gpu          case         NAME  a GPU of the catalogue, or config
@@ -2716,9 +2694,10 @@ def diagnose(kind: str, message: str) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    narrow = functools.partial(argparse.HelpFormatter, width=80)
+    narrow = functools.partial(argparse.RawDescriptionHelpFormatter, width=80)
     plain: dict[str, Any] = {"add_help": False, "allow_abbrev": False, "exit_on_error": False}
-    result = argparse.ArgumentParser(prog=PROGRAM, usage=EXAMPLES, formatter_class=narrow, **plain)
+    manual = (__doc__ or "").partition("\nSymbols")[0]
+    result = argparse.ArgumentParser(PROGRAM, "%(prog)s [flags]", manual, formatter_class=narrow, **plain)
     result.color = False  # type: ignore[attr-defined,unused-ignore]  # Python 3.14 colours help
     groups = {name: result.add_argument_group(name) for name in ("case", "figures", "output", "measurements")}
     for name, row in catalogue(FLAGS).items():
@@ -2773,37 +2752,32 @@ def check_flags(given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def with_progress(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcomes, with their number on standard error if that is a terminal."""
-    step = 10_000
-    shown = sweep.total >= step and sys.stderr is not None and sys.stderr.isatty()
+def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
+    """The outcomes, and on standard error how many so far, if that is a terminal, what figures leave out and what does
+    not fit; InputError if none can be.
+    """
+    first_reason, done, misfits, step = "", 0, 0, 10_000
+    progress = sweep.total >= step and sys.stderr is not None and sys.stderr.isatty()
     try:
         for number, outcome in enumerate(outcomes_of(sweep)):
-            if shown and number % step == 0:
+            if progress and number % step == 0:
                 to_stderr(f"\r{number} of {sweep.total} cases")
+            if isinstance(outcome, Refusal):
+                first_reason = first_reason or outcome.reason
+                if sweep.total == 1:
+                    break
+            else:
+                notes = [] if done else [note for model in sweep.axes["model"] for note in model.notes]
+                done += 1
+                if not outcome.memory.fits:
+                    misfits += 1
+                    notes += [misfit(outcome)] if sweep.total == 1 else []
+                for note in notes:
+                    diagnose("warning", note)
             yield outcome
     finally:
-        if shown:
+        if progress:
             to_stderr(f"\r{'':60}\r")
-
-
-def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcomes, and on standard error what figures leave out and what does not fit; InputError if none can be."""
-    first_reason, done, misfits = "", 0, 0
-    for outcome in with_progress(sweep):
-        if isinstance(outcome, Refusal):
-            first_reason = first_reason or outcome.reason
-            if sweep.total == 1:
-                break
-        else:
-            notes = [] if done else [note for model in sweep.axes["model"] for note in model.notes]
-            done += 1
-            if not outcome.memory.fits:
-                misfits += 1
-                notes += [misfit(outcome)] if sweep.total == 1 else []
-            for note in notes:
-                diagnose("warning", note)
-        yield outcome
     if not done:
         raise InputError(first_reason)
     if misfits and sweep.total > 1:
@@ -2855,7 +2829,7 @@ def answer(argv: Sequence[str] | None) -> Iterator[str]:
     """The text for a command line, in pieces; InputError for one that cannot be answered."""
     given = split_flags(argv)
     if "help" in given:
-        yield parser().format_help() + "\n" + LISTS
+        yield parser().format_help()
     elif "version" in given:
         yield f"{PROGRAM} {__version__}\n"
     elif "list_gpus" in given or "list_models" in given:

@@ -57,11 +57,11 @@ class Catalogue(ScriptTest):
             (("--gpu", "h100"), '--gpu "h100" could be H100-SXM, H100-PCIe, H100-NVL'),
             (("--gpu", "h100-smx"), '"h100-smx" is not in the catalogue (did you mean H100-SXM?)'),
             (("--gpu", "zzz"), '--gpu "zzz" is not in the catalogue; --list-gpus lists'),
-            (("--gpu", ""), "--gpu takes names, not nothing"),
+            (("--gpu", ""), '--gpu "" is not in the catalogue; --list-gpus'),
             (("--gpu", "-"), "is not in the catalogue"),
             (("--model", "lama-2-7b"), "(did you mean llama-2-7b?)"),
             (("--model", "qwen3"), "could be qwen3-8b, qwen3-32b, qwen3-235b-a22b, qwen3-next"),
-            (("--model", ""), "--model takes names, not nothing"),
+            (("--model", ""), '--model "" is not in the catalogue; --list-models'),
         ):
             with self.subTest(flags):
                 self.assertIn(expected, self.refusal(*flags))
@@ -196,7 +196,7 @@ class Catalogue(ScriptTest):
                     ("dim_head_v", first.dim_v),
                     ("kv_lora_rank", first.kv_lora_rank),
                     ("qk_rope_head_dim", first.qk_rope_head_dim),
-                    ("hidden_size", model.hidden),
+                    ("hidden_size", model.hidden_size or first.n_head * first.dim_v),
                     ("moe_experts", model.figures.get("n_expert", 0)),
                     ("moe_active", model.figures.get("n_expert_active", 0)),
                 ):

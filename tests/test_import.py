@@ -860,7 +860,7 @@ class Shared(ScriptTest):
             if file.suffix == ".json" and not file.exists():
                 continue
             with self.subTest(row["case"]):
-                config = ab.read_json(str(file), finite=False) if file.suffix == ".json" else configs[row["case"]]
+                config = ab.read_json(str(file)) if file.suffix == ".json" else configs[row["case"]]
                 try:
                     params = imported(config).params
                 except ab.InputError:

@@ -83,7 +83,7 @@ class Values(ScriptTest):
             (f"--seq {'9' * 5000}K", "(5003 characters)"),
             ("--dtype fp16,fp17", "(did you mean fp16?)"),
             ("--split seq,", "must be one of seq, head, batch, not"),
-            ("--gpu h100-sxm,", "--gpu takes names, not nothing"),
+            ("--gpu h100-sxm,", '--gpu "" is not in the catalogue; --list-gpus'),
             ("--gpu h100-sxm,h2", "could be"),
             ("--format svg --seq 1:2001", "--format svg shows at most 2000 cases, not 2001"),
         ):

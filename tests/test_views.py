@@ -391,8 +391,8 @@ class Set(ScriptTest):
     def test_refusals(self) -> None:
         figure, count = "must be a number from 1e-9 to 1e15", "must be a whole number from 1"
         for text, expected in (
-            ("GPU.bandwidth", "--set GPU.bandwidth needs a value: --set GPU.bandwidth=VALUE"),
-            ("GPU.bandwidth=", "--set GPU.bandwidth needs a value"),
+            ("GPU.bandwidth", '--set GPU.bandwidth must be a number from 1e-9 to 1e15, not ""'),
+            ("GPU.bandwidth=", '--set GPU.bandwidth must be a number from 1e-9 to 1e15, not ""'),
             ("bandwidth=3", '--set "bandwidth" is not a key that takes a number'),
             ("CPU.bandwidth=3", '--set "CPU.bandwidth" is not a key'),
             ("GPU.bandwith=3", '"GPU.bandwith" is not a key that takes a number (did you mean'),
