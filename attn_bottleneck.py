@@ -78,26 +78,35 @@ PROGRAM = "attn-bottleneck" if os.path.basename(sys.argv[0]) == "attn-bottleneck
 # ---------------------------------------------------------------- units and precisions
 
 
-class Precision(NamedTuple):
-    """A number format: its width, whether GPUs compute in it, and what to try below it."""
+@functools.cache
+def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
+    """The rows of a table by name, as the sections of a config; its first line names the keys, a blank one ends it."""
+    head, *lines = table.partition("\n\n")[0].splitlines()
+    keys, rows = head.split(), {}
+    for line in lines:
+        named = zip(keys, line.split(maxsplit=len(keys) - 1))
+        cells = {key: cell for key, cell in named if cell != "-" and key != "note"}
+        numbers = {key: json.loads(cell) for key, cell in cells.items() if cell.replace(".", "").isdigit()}
+        rows[cells[keys[0]]] = {**cells, **numbers}
+    return rows
 
-    bits: int
-    computes: bool = True  # else it only stores weights and caches
-    lower: tuple[str, ...] = ()  # the next ones down; for a GPU, the first that it has
 
-
-PRECISIONS = {
-    "fp32": Precision(32, lower=("tf32", "fp16", "bf16")),
-    "tf32": Precision(32, lower=("fp16", "bf16")),
-    "fp16": Precision(16, lower=("fp8", "int8")),
-    "bf16": Precision(16, lower=("fp8", "int8")),
-    "fp8": Precision(8, lower=("fp4",)),
-    "int8": Precision(8, lower=("int4", "fp4")),
-    "fp4": Precision(4),
-    "int4": Precision(4, computes=False),
-}
-BITS = {name: precision.bits for name, precision in PRECISIONS.items()}
-COMPUTING = [name for name, precision in PRECISIONS.items() if precision.computes]
+# Number formats: bits; whether GPUs compute in it, or only store; the next ones down, of which a GPU takes the first
+# that it has.
+PRECISIONS = """\
+precision bits computes lower
+fp32        32      yes tf32,fp16,bf16
+tf32        32      yes fp16,bf16
+fp16        16      yes fp8,int8
+bf16        16      yes fp8,int8
+fp8          8      yes fp4
+int8         8      yes int4,fp4
+fp4          4      yes -
+int4         4        - -
+"""
+BITS: dict[str, int] = {name: row["bits"] for name, row in catalogue(PRECISIONS).items()}
+COMPUTING = [name for name, row in catalogue(PRECISIONS).items() if "computes" in row]
+LOWER = {name: row.get("lower", "").split(",") for name, row in catalogue(PRECISIONS).items()}
 SPLITS = {"seq": "keys split", "head": "heads split", "batch": "sequences split"}
 LINKS = {"pcie": "PCIe", "nvlink": "NVLink"}
 
@@ -293,12 +302,10 @@ TPU-v7                       -     -      -   2307   4614      -       -    192 
 M2-Ultra                     -     -      -      -      -      -       -    192       800    -      -           -                -               -               -  Apple publishes no FLOP/s
 M3-Max                       -     -      -      -      -      -       -    128       400    -      -           -                -               -               -  Apple publishes no FLOP/s; 40-core GPU
 M4-Max                       -     -      -      -      -      -       -    128       546    -      -           -                -               -               -  Apple publishes no FLOP/s; 40-core GPU
-"""
-GPU_UNITS = """\
+
 Dense TFLOP/s; memory in GB; bandwidth, and pcie and nvlink in both directions together, in GB/s;
 the last-level cache in MiB; - is unpublished or none. nvlink is the scale-up link of any vendor.
 Times of a GPU with an architecture are estimates from measured kernels, of the others bounds.
-
 """
 
 # What measured kernels and links reach, fitted on half of the rows of each architecture and held against the others
@@ -346,32 +353,9 @@ kimi-k2                      61     64         -        -        128          51
 minimax-m2.5                 62     48         8      128          -            -                -                -        3072      -              -                -      256               8      230              10       -
 falcon-7b                    32     71         1       64          -            -                -                -        4544      -              -                -        -               -     7.22               -       -
 nemotron-3-nano-30b-a3b      52     32         2      128          -            -                -                -        2688      -              -               46      128               6     31.6             3.6       -  23 Mamba-2 and 23 expert layers
-"""
-MODEL_UNITS = """\
+
 Layers, heads, widths in elements, windows in keys, parameters (all, active for a token) in 1e9.
-
 """
-
-TEXTS = "model architecture name weights note flag group value help".split()  # columns that hold no numbers
-
-
-@functools.cache
-def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
-    """The rows of a table by name, as the sections of a config; its first line names the keys."""
-    head, *lines = table.splitlines()
-    keys, rows = head.split(), {}
-    for line in lines:
-        cells = zip(keys, line.split(maxsplit=len(keys) - 1))
-        row = {key: cell if key in TEXTS else json.loads(cell) for key, cell in cells if cell != "-" and key != "note"}
-        rows[row[keys[0]]] = row
-    return rows
-
-
-# The user's own figures; config.json holds the same, and a test keeps the two equal.
-DEFAULT_CONFIG: dict[str, dict[str, Any]] = {
-    "GPU": {"model": "A100", "fp16": 312, "fp32": 19.5, "memory": 80, "bandwidth": 1935, "pcie": 64},
-    "Model": {"n_layer": 96, "n_head": 96, "dim_head": 128},
-}
 
 
 def base_name(key: str) -> str:
@@ -449,7 +433,7 @@ class Parameters(NamedTuple):
 class Model(NamedTuple):
     """The attention of a transformer, and how many parameters it has."""
 
-    name: str
+    name: str | None  # None: the config's own
     n_layer: int  # all layers, those without a growing KV cache included
     layers: tuple[Layers, ...]  # those with attention, by kind
     params: Parameters | None  # None: unknown
@@ -504,7 +488,7 @@ CONFIG_KEYS = {
         **dict.fromkeys(("tile_us", "wave_us"), Key("a number from 0 to 1e15", low=0, scale=1e-6)),
     },
     "Model": {
-        **{name: COUNT for name in MODELS.partition("\n")[0].split() if name not in TEXTS},
+        **{name: COUNT for name in MODELS.partition("\n")[0].split() if name not in ("name", "weights", "note")},
         **dict.fromkeys(("n_layer", "n_head"), COUNT._replace(required=True)),
         **dict.fromkeys(("n_layer_window", "n_layer_no_cache"), COUNT._replace(low=0)),
         **dict.fromkeys(("params_b", "active_params_b"), Key(scale=1e9)),
@@ -587,7 +571,7 @@ def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
     return Parameters(total, active, min(total, (total - active) / (1 - part)), part)
 
 
-def made_model(figures: Mapping[str, Any], source: str, name: str = "", weights: str | None = None) -> Model:
+def made_model(figures: Mapping[str, Any], source: str, name: str | None = None, weights: str | None = None) -> Model:
     """A model of figures in base units; InputError for those that contradict each other."""
     latent = "kv_lora_rank" in figures
     for key in sorted(figures.keys() & {"dim_head", "n_kv_head"}) if latent else ():
@@ -676,7 +660,8 @@ def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
     elif folder and os.path.lexists(beside):
         config, source = read_json(beside), "config.json"
     else:
-        config, source = DEFAULT_CONFIG, "built-in config"
+        model = {"n_layer": 96, "n_head": 96, "dim_head": 128}  # the user's own, as is this row of the GPUs
+        config, source = {"GPU": catalogue(GPUS)["A100"], "Model": model}, "built-in config"
     return naming(f"{source}:", known_keys, config, CONFIG_KEYS, "it"), source
 
 
@@ -1662,8 +1647,8 @@ def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[
 
 def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
     """What the flags of a case could be instead, and what that means."""
-    work, arithmetic = case.work, [name for name in PRECISIONS[case.work.dtype].lower if name in case.gpu.peaks]
-    narrower = {held: [name for name in PRECISIONS[held].lower if BITS[name] < BITS[held]] for held in PRECISIONS}
+    work, arithmetic = case.work, [name for name in LOWER[case.work.dtype] if name in case.gpu.peaks]
+    narrower = {held: [name for name in LOWER[held] if name and BITS[name] < BITS[held]] for held in BITS}
     return {
         "fused": {True: "one fused kernel", False: "separate kernels"},
         "split": SPLITS if work.ngpu > 1 else {},
@@ -1788,9 +1773,8 @@ def without_constants(axes: Mapping[str, Sequence[Any]], counts: Collection[int]
 
 def value_text(value: Any) -> str:
     """The value of an axis as a person writes it; the config's own model has no name."""
-    if isinstance(value, (GPU, Model)):
-        return value.name or "config"
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    value = value.name if isinstance(value, (GPU, Model)) else value
+    return "config" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def common_text(axes: Mapping[str, Sequence[Any]], counts: Collection[int]) -> list[str]:
@@ -1890,17 +1874,16 @@ asked_values, answered_values = (operator.attrgetter(*paths.values()) for paths 
 
 def cells_of(outcome: Outcome) -> list[Any]:
     """A value for each column; none where unknown, such as what a refusal does not answer."""
-    asked = [None if value == "" else value for value in asked_values(outcome)]
     if isinstance(outcome, Analysis):
-        return [*asked, None, *answered_values(outcome)]
-    return [*asked, outcome.reason, *(None for _ in ANSWER_COLUMNS)]
+        return [*asked_values(outcome), None, *answered_values(outcome)]
+    return [*asked_values(outcome), outcome.reason, *(None for _ in ANSWER_COLUMNS)]
 
 
 def axis_value(outcome: Outcome, axis: str) -> str:
     """The value of one axis as a person writes it."""
     if axis in outcome.changed:
         return value_text(outcome.changed[axis])
-    return value_text(operator.attrgetter(CASE_COLUMNS["phase" if axis == "gen" else axis])(outcome)) or "config"
+    return value_text(operator.attrgetter(CASE_COLUMNS["phase" if axis == "gen" else axis])(outcome))
 
 
 def told(outcome: Outcome, axes: Iterable[str]) -> str:
@@ -2444,7 +2427,7 @@ def kernel_row(line: int, row: Mapping[str, str], gpu: GPU) -> Measured:
     batch, seq, n_head = (read_cell(row, name) for name in ("batch", "seq", "n_head"))
     window = 0 if row.get("window", "0") == "0" else read_cell(row, "window")
     dtype = naming("dtype", one_of, row.get("dtype", "bf16"), COMPUTING)
-    kv_dtype = naming("kv_dtype", one_of, row.get("kv_dtype", "bf16"), PRECISIONS)
+    kv_dtype = naming("kv_dtype", one_of, row.get("kv_dtype", "bf16"), BITS)
     widths = LATENT_KEYS if "kv_lora_rank" in row else ("n_kv_head", "dim_head")
     layers = shaped(1, n_head, {name: read_cell(row, name) for name in widths}, window)
     if dtype not in gpu.peaks:
@@ -2673,7 +2656,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("ngpu", "seq", "batch", "query"), values_flag),
     **dict.fromkeys(("gen", "fused"), lambda text: [BOOLEANS[word] for word in names_flag(BOOLEANS)(text)]),
     "dtype": names_flag(COMPUTING),
-    **dict.fromkeys(("kv_dtype", "weight_dtype"), names_flag(PRECISIONS)),
+    **dict.fromkeys(("kv_dtype", "weight_dtype"), names_flag(BITS)),
     "split": names_flag(SPLITS),
     "link": names_flag(LINKS),
     "format": lambda text: one_of(text, VIEWS),
@@ -2833,8 +2816,8 @@ def answer(argv: Sequence[str] | None) -> Iterator[str]:
     elif "version" in given:
         yield f"{PROGRAM} {__version__}\n"
     elif "list_gpus" in given or "list_models" in given:
-        yield GPU_UNITS + GPUS if "list_gpus" in given else ""
-        yield MODEL_UNITS + MODELS if "list_models" in given else ""
+        yield GPUS if "list_gpus" in given else ""
+        yield MODELS if "list_models" in given else ""
     elif "measured" in given:
         yield from measure(check_flags(given))
     else:

@@ -21,6 +21,7 @@ import attn_bottleneck
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "attn_bottleneck.py"
 SHARED = ROOT.parent / "shared"
+CONFIG: dict[str, dict[str, Any]] = json.loads((ROOT / "config.json").read_text())
 
 
 Test = TypeVar("Test", bound=Callable[..., Any])
@@ -78,8 +79,8 @@ class ScriptTest(unittest.TestCase):
     def config(self, gpu: dict[str, Any] | None = None, model: dict[str, Any] | None = None, drop: str = "") -> str:
         """A config file: the default with some keys set and one, "Section.key", left out."""
         config: dict[str, dict[str, Any]] = {
-            "GPU": {**attn_bottleneck.DEFAULT_CONFIG["GPU"], **(gpu or {})},
-            "Model": {**attn_bottleneck.DEFAULT_CONFIG["Model"], **(model or {})},
+            "GPU": {**CONFIG["GPU"], **(gpu or {})},
+            "Model": {**CONFIG["Model"], **(model or {})},
         }
         if drop:
             section, key = drop.split(".")

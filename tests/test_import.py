@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import attn_bottleneck as ab
-from tests.support import SHARED, ScriptTest, needs_shared, process, read_csv, run
+from tests.support import CONFIG, SHARED, ScriptTest, needs_shared, process, read_csv, run
 
 Config = dict[str, Any]
 
@@ -420,7 +420,7 @@ WARNED: list[tuple[str, Config, Expected, str]] = [
 ]
 
 REFUSED: list[tuple[str, Any, str]] = [
-    ("our own config", ab.DEFAULT_CONFIG, "no vocab_size: not the config of a language model"),
+    ("our own config", CONFIG, "no vocab_size: not the config of a language model"),
     ("a list", [], "must be an object {...}, not a list"),
     ("a vision tower", without("vocab_size", model_type="vit"), "no vocab_size"),
     (
