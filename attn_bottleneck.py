@@ -121,7 +121,7 @@ def dashed(name: str) -> str:
     return name if "." in name else name.replace("_", "-")
 
 
-class InputError(Exception):
+class InputError(argparse.ArgumentTypeError):
     """What the user gave cannot be used; the message says what, why and what is allowed."""
 
 
@@ -2151,15 +2151,12 @@ def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """RFC 4180 but for lines that end in a newline alone: a header, then a line a case."""
     import csv  # only this view needs it
 
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow([*COLUMNS, *sweep.keys])
+    write = csv.writer(argparse.Namespace(write=str), lineterminator="\n").writerow  # returns the line
+    header = write([*COLUMNS, *sweep.keys])
     for outcome in outcomes:
         cells = [*cells_of(outcome), *outcome.changed.values()]
-        writer.writerow([str(cell).lower() if isinstance(cell, bool) else cell for cell in cells])
-        yield lines.getvalue()
-        lines.seek(0)
-        lines.truncate()
+        yield header + write([str(cell).lower() if isinstance(cell, bool) else cell for cell in cells])
+        header = ""
 
 
 def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
@@ -2368,7 +2365,6 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
 class Measured(NamedTuple):
     """One measured kernel or all-reduce."""
 
-    line: int  # of the file
     gpu: GPU
     kind: str  # of what was measured: the accuracy's classes
     size: float  # latency in us, or bytes of an all-reduce: what the size classes go by
@@ -2377,6 +2373,7 @@ class Measured(NamedTuple):
     needed: Sequence[str]  # the constants of its estimate
     bound_s: float
     estimate: Callable[[Constants], float]  # seconds
+    line: int = 0  # of the file
     ngpu: int = 1
     resident: bool = True  # in memory for certain: no last-level cache holds what is read
 
@@ -2403,13 +2400,12 @@ def read_cell(row: Mapping[str, str], name: str, key: Key = COUNT) -> Any:
     return naming(name, key.typed, row.get(name, ""))
 
 
-def reduce_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
+def reduce_row(row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
     ngpu, payload = naming("ngpu", COUNT._replace(low=2).typed, row["ngpu"]), read_cell(row, "bytes")
     us, by = read_cell(row, "latency_us", FIGURE), link or gpu.joining_link(ngpu)
     rate = required_figure(gpu, "link", by, gpu.links)
     exchange = Exchange("all-reduce", "bf16", payload, reduces=True)
     return Measured(
-        line=line,
         gpu=gpu,
         kind="all-reduce",
         size=payload,
@@ -2422,7 +2418,7 @@ def reduce_row(line: int, row: Mapping[str, str], gpu: GPU, link: str | None) ->
     )
 
 
-def kernel_row(line: int, row: Mapping[str, str], gpu: GPU) -> Measured:
+def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
     phase = naming("phase", one_of, row.get("phase", ""), ("decode", "prefill"))
     batch, seq, n_head = (read_cell(row, name) for name in ("batch", "seq", "n_head"))
     window = 0 if row.get("window", "0") == "0" else read_cell(row, "window")
@@ -2444,7 +2440,6 @@ def kernel_row(line: int, row: Mapping[str, str], gpu: GPU) -> Measured:
     shapes = [operands(each, work) for each in (layers, least)]
     kernel, shortest = (layer_kernels(each, ops, work, Shares())[0] for each, ops in shapes)
     return Measured(
-        line=line,
         gpu=gpu,
         kind=f"latent {phase}" if layers.kv_lora_rank else phase,
         size=us,
@@ -2478,7 +2473,7 @@ def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | N
             gpu = naming(where, gpu_for, cells.get("gpu", ""))
             if gpu:
                 read = functools.partial(reduce_row, link=link) if reduces else kernel_row
-                found.append(naming(where, read, reader.line_num, cells, gpu))
+                found.append(naming(where, read, cells, gpu)._replace(line=reader.line_num))
         if not found:
             raise InputError("has no row for this GPU")
     except (InputError, csv.Error) as error:
@@ -2689,13 +2684,15 @@ def parser() -> argparse.ArgumentParser:
             takes.update(nargs="?", const="True")
         if name == "set":
             takes["action"] = "append"
+        if name in READERS:
+            takes["type"] = READERS[name]
         short = ["-h"] if name == "help" else []
         groups[row["group"]].add_argument(*short, f"--{dashed(name)}", help=row["help"], **takes)
     return result
 
 
 def split_flags(argv: Sequence[str] | None) -> dict[str, Any]:
-    """The text of the flags that are given; InputError for an argument that is none."""
+    """The values of the flags that are given; InputError for an argument that is none."""
     words = sys.argv[1:] if argv is None else argv
     for flag, word in zip(("", *words), words):
         if word == "--" or word.endswith("=--"):  # argparse before 3.13 makes an empty list of it
@@ -2704,7 +2701,7 @@ def split_flags(argv: Sequence[str] | None) -> dict[str, Any]:
     try:
         found, unknown = parser().parse_known_args(words)
     except argparse.ArgumentError as error:
-        raise InputError(str(error)) from None
+        raise InputError(f"{error.argument_name} {error.message}") from None
     if unknown and found.help is None:
         name = unknown[0].split("=")[0]
         says = {key: f"--set {section}.{key}=" for section, keys in CONFIG_KEYS.items() for key in keys}
@@ -2713,17 +2710,13 @@ def split_flags(argv: Sequence[str] | None) -> dict[str, Any]:
         meant = says.get(name.lstrip("-").replace("-", "_"))
         hint = f" (say {meant})" if meant else did_you_mean(name, [f"--{dashed(flag)}" for flag in vars(found)])
         raise InputError(f"unknown argument {quoted(unknown[0])}{hint}; see --help")
-    return {name: text for name, text in vars(found).items() if text is not None}
+    return {name: value for name, value in vars(found).items() if value is not None}
 
 
-def check_flags(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the flags that are given."""
-    values = dict(given)
-    for name, read in READERS.items():
-        if name in values:
-            values[name] = naming(f"--{dashed(name)}", read, values[name])
+def check_flags(values: dict[str, Any]) -> dict[str, Any]:
+    """The flags themselves; InputError for those that contradict each other."""
     if "fp16" in values and values.setdefault("dtype", ["fp16"]) != ["fp16"]:
-        raise InputError(f"--fp16 and --dtype {given['dtype']} contradict each other")
+        raise InputError(f"--fp16 and --dtype {','.join(values['dtype'])} contradict each other")
     for name in ("config", "measured"):
         if values.get(name) == "":
             raise InputError(f"--{name} must name a file, or - for standard input")

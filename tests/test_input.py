@@ -34,7 +34,7 @@ class Flags(ScriptTest):
             ("--seq=0K", f"--seq {count}, not 0\n"),
             (f"--dtype={'x' * 38}", 'not "' + "x" * 38 + '"\n'),
             (f"--dtype={'x' * 39}", 'not "' + "x" * 35 + "... (41 characters)"),
-            ("--ngpu", "--ngpu: expected one argument"),
+            ("--ngpu", "--ngpu expected one argument"),
             ("--seq -5", count, '"-5"'),
             ("--gen maybe", "--gen must be one of true, yes, 1, on, false, no, 0, off", '"maybe"'),
             ("--dtype fp17", dtypes, '"fp17" (did you mean fp16?)'),
@@ -46,7 +46,7 @@ class Flags(ScriptTest):
             ("--nGPU=4", '"--nGPU=4" (did you mean --ngpu?)'),
             ("--ng 4", 'unknown argument "--ng"'),
             ("10", 'unknown argument "10"; see --help'),
-            ("--config", "--config: expected one argument"),
+            ("--config", "--config expected one argument"),
         ):
             with self.subTest(flags):
                 error = self.refusal(*flags.split())
