@@ -56,7 +56,6 @@ import argparse
 import collections
 import contextlib
 import functools
-import io
 import itertools
 import json
 import math
@@ -384,11 +383,6 @@ class GPU(NamedTuple):
     figures: Mapping[str, Any]  # all by the config's keys, but in base units
     source: str  # where they come from
 
-    @property
-    def most_joined(self) -> int:
-        """How many GPUs the scale-up link joins."""
-        return int(self.figures.get("nvlink_gpus", MAX_COUNT))
-
     def has_estimate(self, ngpu: int, link: str) -> bool:
         """Whether every constant is known that an estimate over so many GPUs needs."""
         needed = KERNEL_CONSTANTS if ngpu == 1 else [*KERNEL_CONSTANTS, *LINK_CONSTANTS[link]]
@@ -396,7 +390,7 @@ class GPU(NamedTuple):
 
     def joining_link(self, ngpu: int) -> str:
         """The scale-up link where there is one that joins so many, or no other; else PCIe."""
-        joined = ngpu <= self.most_joined or "pcie" not in self.links
+        joined = ngpu <= self.figures.get("nvlink_gpus", ngpu) or "pcie" not in self.links
         return "nvlink" if "nvlink" in self.links and joined else "pcie"
 
 
@@ -535,9 +529,7 @@ def made_gpu(figures: Mapping[str, Any], source: str) -> GPU:
 
 
 def shaped(n_layer: int, n_head: int, widths: Mapping[str, int], window: int = 0) -> Layers:
-    """Layers of so many query heads, and of what the config's keys say of the others and of widths; InputError for key
-    and value heads that query heads cannot share.
-    """
+    """Layers of so many query heads, and of what the config's keys say of K/V heads and widths."""
     kind = "windowed" if window else "full"
     if "kv_lora_rank" in widths:
         rank, rope = widths["kv_lora_rank"], widths["qk_rope_head_dim"]
@@ -560,12 +552,10 @@ def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
         raise InputError("Model.n_expert and n_expert_active must stand together")
     if experts and chosen > experts:
         raise InputError(f"Model.n_expert_active must be at most n_expert {experts}, not {chosen}")
-    if total is None or active == total:
+    if total is None or active > total * (1 - 1e-9):  # figures are rounded
         return total and Parameters(total, total)
-    if chosen == experts and experts:
-        raise InputError("Model.active_params_b must be params_b where every expert is active")
     part = chosen / experts if experts else active / total
-    if experts and active * experts < total * chosen * (1 - 1e-9):  # figures are rounded
+    if experts and active * experts < total * chosen * (1 - 1e-9):
         allowed = f"at least {part:.3g} of params_b, the part of the experts that is active"
         raise InputError(f"Model.active_params_b must be {allowed}")
     return Parameters(total, active, min(total, (total - active) / (1 - part)), part)
@@ -680,8 +670,9 @@ def check_case(gpu: GPU, model: Model, work: Workload) -> None:
     """InputError for what cannot be: more new tokens than keys, GPUs that cannot share the work, a missing figure."""
     if work.query > work.seq:
         raise InputError(f"--query {work.query} must be at most --seq {work.seq}")
-    if work.link == "nvlink" and work.ngpu > gpu.most_joined:
-        raise InputError(f"--link nvlink joins at most {gpu.most_joined} GPUs of {gpu.name}: {work.ngpu}")
+    most = gpu.figures.get("nvlink_gpus", work.ngpu)
+    if work.link == "nvlink" and work.ngpu > most:
+        raise InputError(f"--link nvlink joins at most {most} GPUs of {gpu.name}: {work.ngpu}")
     if work.split == "head" and not model.divides(work.ngpu):
         works = [str(n) for n in range(1, 257) if model.divides(n)]
         works = [*works[:12], "..."] if len(works) > 12 else works
@@ -1694,10 +1685,8 @@ def what_would_help(case: Analysis) -> list[Change]:
     def worth(change: Change) -> tuple[bool, float]:
         return change.fits, change.step_gain or change.attention_gain
 
-    while True:  # add the flag that helps most of those that go on helping once the others are in
-        steps = [step for step in steps if worth(step) >= (best.memory.fits, 1.01)]
-        if not steps:
-            break
+    # Add the flag that helps most of those that go on helping once the others are in.
+    while steps := [step for step in steps if worth(step) >= (best.memory.fits, 1.01)]:
         best = max(steps, key=worth).after
         steps = [step for flag in flags for step in changes_to(best, what, best.model, best.work._replace(**flag))]
     single = [change.flags for change in found]
@@ -1730,7 +1719,6 @@ class Sweep(NamedTuple):
     """What is asked: the values of every axis, in the order of the grid."""
 
     axes: Mapping[str, Sequence[Any]]  # None: not said
-    keys: Sequence[str]  # of the config, that --set gives
     varying: Sequence[str]  # axes with several values
     total: int  # cases
     given: frozenset[str]  # flags
@@ -1760,15 +1748,6 @@ def changed_at(end: int, axis: str, axes: Mapping[str, Sequence[Any]]) -> list[A
         with contextlib.suppress(InputError):
             found.append(with_figures(subject, ends))
     return found
-
-
-def without_constants(axes: Mapping[str, Sequence[Any]], counts: Collection[int]) -> str:
-    """The name of a GPU that has no estimate of some case, if any; of what --set changes by the ends of its values."""
-    for gpu in itertools.chain(changed_at(0, "gpu", axes), changed_at(-1, "gpu", axes)):
-        used = {(n, link or gpu.joining_link(n)) for n in counts for link in axes["link"]}
-        if not all(gpu.has_estimate(n, link) for n, link in used if n == 1 or link in gpu.links):
-            return str(gpu.name)
-    return ""
 
 
 def value_text(value: Any) -> str:
@@ -1820,11 +1799,14 @@ def read_sweep(flags: Mapping[str, Any]) -> Sweep:
     axes.update({"gpu": gpus, "model": models, **figures})
     ngpu = axes["ngpu"]
     counts = dict.fromkeys((ngpu[0], ngpu[-1], *ngpu[:99]))  # both ends, and the first hundred of what is between
-    lacking = without_constants(axes, counts)
+    lacking = ""  # a GPU that has no estimate of some case; of what --set changes, by the ends of its values
+    for gpu in changed_at(0, "gpu", axes) + changed_at(-1, "gpu", axes):
+        used = {(n, link or gpu.joining_link(n)) for n in counts for link in axes["link"]}
+        if not all(gpu.has_estimate(n, link) for n, link in used if n == 1 or link in gpu.links):
+            lacking = lacking or gpu.name
     basis = f"bounds: {lacking} lacks constants" if lacking else "estimates"
     return Sweep(
         axes=axes,
-        keys=list(figures),
         varying=[name for name, values in axes.items() if len(values) > 1],
         total=math.prod(map(len, axes.values())),
         given=frozenset(flags),
@@ -1841,7 +1823,7 @@ def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
         for name in reversed(sweep.varying):
             rest, at = divmod(rest, len(sweep.axes[name]))
             asked[name] = sweep.axes[name][at]
-        changed = {key: asked[key] for key in sweep.keys}
+        changed = {key: asked[key] for key in asked if "." in key}
         try:
             gpu, model = (naming("--set:", with_figures, asked[axis], changed) for axis in SECTIONS)
             case = analyse(gpu, model, workload(gpu, model, asked), sweep.bounds)
@@ -2152,7 +2134,7 @@ def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     import csv  # only this view needs it
 
     write = csv.writer(argparse.Namespace(write=str), lineterminator="\n").writerow  # returns the line
-    header = write([*COLUMNS, *sweep.keys])
+    header = write([*COLUMNS, *(key for key in sweep.axes if "." in key)])
     for outcome in outcomes:
         cells = [*cells_of(outcome), *outcome.changed.values()]
         yield header + write([str(cell).lower() if isinstance(cell, bool) else cell for cell in cells])
@@ -2458,7 +2440,7 @@ def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | N
 
     text = naming("--measured", read_text, path, 64 * 2**20)
     separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    reader = csv.DictReader(text.split("\n"), delimiter=separator, skipinitialspace=True)
     found = []
     try:
         reader.fieldnames = columns = [name.strip() for name in reader.fieldnames or ()]
@@ -2495,7 +2477,7 @@ def solved(matrix: list[list[float]], right: list[float], damping: float) -> lis
 
 def searched(
     rows: Sequence[Measured], start: Constants, given: Constants, scale: float = 0.1
-) -> tuple[dict[str, float], float]:
+) -> tuple[Constants, float]:
     """The constants, and their loss: the mean of log(1 + (error / scale)^2), each kind of row weighing the same, in
     which errors well above the scale hardly weigh. By damped Gauss-Newton steps in the constants' logarithms
     (Levenberg 1944, Marquardt 1963), reweighted by its slope.
@@ -2529,7 +2511,7 @@ def searched(
     return best, loss(now)
 
 
-def fit(rows: Sequence[Measured]) -> dict[str, float]:
+def fit(rows: Sequence[Measured]) -> Constants:
     """The constants of measured kernels, or of a link, that explain them best."""
     start = {name: STARTS[name] for name in rows[0].needed if name in STARTS}
     if rows[0].kind == "all-reduce":
@@ -2729,9 +2711,7 @@ def check_flags(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcomes, and on standard error how many so far, if that is a terminal, what figures leave out and what does
-    not fit; InputError if none can be.
-    """
+    """The outcomes, with progress and warnings on standard error; InputError if none can be."""
     first_reason, done, misfits, step = "", 0, 0, 10_000
     progress = sweep.total >= step and sys.stderr is not None and sys.stderr.isatty()
     try:
@@ -2743,12 +2723,9 @@ def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
                 if sweep.total == 1:
                     break
             else:
-                notes = [] if done else [note for model in sweep.axes["model"] for note in model.notes]
-                done += 1
-                if not outcome.memory.fits:
-                    misfits += 1
-                    notes += [misfit(outcome)] if sweep.total == 1 else []
-                for note in notes:
+                done, misfits = done + 1, misfits + (not outcome.memory.fits)
+                notes = [note for model in sweep.axes["model"] for note in model.notes if done == 1]
+                for note in [*notes, misfit(outcome)] if misfits and sweep.total == 1 else notes:
                     diagnose("warning", note)
             yield outcome
     finally:

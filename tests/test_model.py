@@ -844,7 +844,7 @@ class Configs(ScriptTest):
             ({"n_expert": 4, "n_expert_active": 5}, "Model.n_expert_active must be at most n_expert 4, not 5"),
             (
                 {"params_b": 8, "active_params_b": 7, "n_expert": 4, "n_expert_active": 4},
-                "active_params_b must be params_b where every expert is active",
+                "active_params_b must be at least 1 of params_b",
             ),
             (
                 {"params_b": 8, "active_params_b": 1.9, "n_expert": 4, "n_expert_active": 1},
