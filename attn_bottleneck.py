@@ -674,8 +674,7 @@ def check_case(gpu: GPU, model: Model, work: Workload) -> None:
     if work.link == "nvlink" and work.ngpu > most:
         raise InputError(f"--link nvlink joins at most {most} GPUs of {gpu.name}: {work.ngpu}")
     if work.split == "head" and not model.divides(work.ngpu):
-        works = [str(n) for n in range(1, 257) if model.divides(n)]
-        works = [*works[:12], "..."] if len(works) > 12 else works
+        works = [str(n) for n in range(1, 257) if model.divides(n)][:12]
         heads = " and ".join(f"{each.n_head} heads, {each.n_kv_head} K/V" for each in model.layers)
         evenly = f"--ngpu {', '.join(works)} do; --split seq takes any number"
         raise InputError(f"--split head: {work.ngpu} GPUs do not share {heads} evenly ({evenly})")
@@ -1118,13 +1117,14 @@ def subjects(flags: Mapping[str, Any]) -> tuple[list[GPU], list[Model]]:
 
 
 class Terms(NamedTuple):
-    """Seconds by what they are spent on, and in total (less than the sum where terms overlap)."""
+    """Seconds by what they are spent on, in total (less than the sum where terms overlap), and what none is below."""
 
     compute_s: float = 0.0
     memory_s: float = 0.0
     sync_s: float = 0.0
     overhead_s: float = 0.0
     total_s: float = 0.0
+    bound_s: float = 0.0  # no implementation of this algorithm in this precision is faster
 
     @property
     def parts(self) -> dict[str, float]:
@@ -1137,7 +1137,7 @@ class Terms(NamedTuple):
         return max(self.parts.items(), key=operator.itemgetter(1))[0]
 
 
-TERMS = tuple(name[: -len("_s")] for name in Terms._fields if name != "total_s")
+TERMS = tuple(name[: -len("_s")] for name in Terms._fields if name not in ("total_s", "bound_s"))
 
 
 class Counts(NamedTuple):
@@ -1234,7 +1234,6 @@ class Layer(NamedTuple):
     exchanges: Sequence[tuple[Exchange, float]]  # with the seconds of each
     counts: Counts
     terms: Terms
-    bound_s: float
 
 
 class Memory(NamedTuple):
@@ -1260,7 +1259,6 @@ class Analysis(NamedTuple):
     layers: tuple[Layer, ...]
     counts: Counts  # of attention in all layers
     terms: Terms
-    bound_s: float  # no implementation of this algorithm in this precision is faster
     rest_s: float | None  # everything but attention; None: parameter count unknown
     step_s: float | None
     attention_share: float | None
@@ -1397,7 +1395,8 @@ def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) 
 def kernel_bound(kernel: Kernel, compute: float, memory: float) -> Terms:
     """The roofline (Williams et al., 2009) of FLOP/s and bytes/s: as if computing and reading overlapped in full."""
     compute_s, memory_s = kernel.flops / compute, kernel.bytes / memory
-    return Terms(compute_s, memory_s, total_s=max(compute_s, memory_s))
+    longer_s = max(compute_s, memory_s)
+    return Terms(compute_s, memory_s, total_s=longer_s, bound_s=longer_s)
 
 
 def kernel_estimate(kernel: Kernel, compute: float, memory: float, constants: Constants) -> Terms:
@@ -1449,11 +1448,12 @@ def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, co
     share, exchanges = shared_out(layers, ops, work, output)
     exchanges = exchanges if work.ngpu > 1 else []
     kernels = layer_kernels(layers, ops, work, share)
-    kernel_terms = [kernel_bound(kernel, compute, memory) for kernel in kernels]
+    bounds = kernel_terms = [kernel_bound(kernel, compute, memory) for kernel in kernels]
     exchange_s = [exchange_bound(each, link) for each in exchanges]
-    bound_s = max(math.fsum([terms.total_s for terms in kernel_terms]), math.fsum(exchange_s))
+    bound_s = max(math.fsum([terms.bound_s for terms in bounds]), math.fsum(exchange_s))
     if constants is not None:
-        kernel_terms = [kernel_estimate(kernel, compute, memory, constants) for kernel in kernels]
+        estimates = [kernel_estimate(kernel, compute, memory, constants) for kernel in kernels]
+        kernel_terms = [terms._replace(bound_s=bound.bound_s) for terms, bound in zip(estimates, bounds)]
         exchange_s = [exchange_estimate(each, work.ngpu, work.link, link, constants) for each in exchanges]
     alone, sync_s = summed([(1, terms) for terms in kernel_terms]), math.fsum(exchange_s)
     total_s = bound_s if constants is None else alone.total_s + sync_s
@@ -1468,9 +1468,9 @@ def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, co
         gpu_flops=math.fsum([kernel.flops for kernel in kernels]),
         gpu_bytes=math.fsum([kernel.bytes for kernel in kernels]),
     )
-    terms = alone._replace(sync_s=sync_s, total_s=total_s)
+    terms = alone._replace(sync_s=sync_s, total_s=total_s, bound_s=bound_s)
     ran, sent = list(zip(kernels, kernel_terms)), list(zip(exchanges, exchange_s))
-    return Layer(layers, ops, share, kernels=ran, exchanges=sent, counts=counts, terms=terms, bound_s=bound_s)
+    return Layer(layers, ops, share, kernels=ran, exchanges=sent, counts=counts, terms=terms)
 
 
 def longest_rows(growth: list[tuple[int, int]], budget_bits: int) -> int | None:
@@ -1569,7 +1569,6 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
         layers=layers,
         counts=summed([(layer.shape.n_layer, layer.counts) for layer in layers]),
         terms=terms,
-        bound_s=functools.reduce(operator.add, [layer.shape.n_layer * layer.bound_s for layer in layers]),
         rest_s=rest_s,
         step_s=step_s,
         attention_share=step_s and terms.total_s / step_s,
@@ -1620,7 +1619,7 @@ def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[
     except InputError:  # more GPUs than a link joins, say
         return []
     tokens, step_gain = after.new_tokens / case.new_tokens, None
-    gain = case.bound_s / after.bound_s * tokens
+    gain = case.terms.bound_s / after.terms.bound_s * tokens
     if case.basis == after.basis:  # else more GPUs, but no constants of their link
         gain = case.terms.total_s / after.terms.total_s * tokens
     if case.step_s and after.step_s:
@@ -1838,7 +1837,7 @@ def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
 RULE = "-" * 38
 TIMES = (*TERMS, "total")
 # Where an outcome has the columns of CSV and JSON: what is asked, then what an analysis answers.
-ANSWERED = "bound_s rest_s step_s attention_share new_tokens attention_tokens_per_s step_tokens_per_s".split()
+ANSWERED = "rest_s step_s attention_share new_tokens attention_tokens_per_s step_tokens_per_s".split()
 CASE_COLUMNS = {"gpu": "gpu.name", "model": "model.name", **{name: f"work.{name}" for name in Workload._fields}}
 ANSWER_COLUMNS = {
     "basis": "basis",
@@ -2062,7 +2061,7 @@ def step_lines(case: Analysis) -> Iterator[str]:
         if notes:
             yield f"           {'; '.join(notes)}"
     if case.basis == "estimate":
-        yield f"bound      attention {prefixed(case.bound_s, 's')}: no implementation is faster"
+        yield f"bound      attention {prefixed(case.terms.bound_s, 's')}: no implementation is faster"
     else:
         yield "bounds     no implementation is faster; no constants for estimates here"
 
@@ -2156,7 +2155,6 @@ def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
                     **layer.operands._asdict(),
                     **layer.counts._asdict(),
                     **layer.terms._asdict(),
-                    "bound_s": layer.bound_s,
                     "limit": layer.terms.limit,
                     "kernels": [{**kernel._asdict(), **terms._asdict()} for kernel, terms in layer.kernels],
                     "exchanges": [{**exchange._asdict(), "seconds": seconds} for exchange, seconds in layer.exchanges],
@@ -2428,7 +2426,7 @@ def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
         shape=f"{phase} {batch} x {seq}, {n_head}/{layers.n_kv_head} x {layers.dim_qk}, window {window}, {kv_dtype}",
         seconds=us / 1e6,
         needed=KERNEL_CONSTANTS,
-        bound_s=kernel_bound(shortest, fastest, memory).total_s,
+        bound_s=kernel_bound(shortest, fastest, memory).bound_s,
         estimate=lambda constants: kernel_estimate(kernel, compute, memory, constants).total_s,
         resident=shapes[0][1].kv_bytes > gpu.figures.get("last_level_cache", 0),
     )

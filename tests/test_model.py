@@ -743,14 +743,14 @@ class Properties(ScriptTest):
 
     def test_faster_hardware_never_slows(self) -> None:
         for card, net, case, draw in self.drawn():
-            before = ab.analyse(card, net, case).bound_s
+            before = ab.analyse(card, net, case).terms.bound_s
             more = draw.uniform(1, 9)
             for faster in (
                 card._replace(bandwidth=card.bandwidth * more),
                 card._replace(peaks={name: peak * more for name, peak in card.peaks.items()}),
                 card._replace(links={name: rate * more for name, rate in card.links.items()}),
             ):
-                self.assertLessEqual(ab.analyse(faster, net, case).bound_s, before)
+                self.assertLessEqual(ab.analyse(faster, net, case).terms.bound_s, before)
 
     def test_twice_the_batch_is_twice_the_work(self) -> None:
         for card, net, case, _ in self.drawn(split="seq"):
@@ -792,7 +792,7 @@ class Properties(ScriptTest):
             for each in both.layers:
                 overlapped = [max(terms.compute_s, terms.memory_s) for _, terms in each.kernels]
                 bound = max(math.fsum(overlapped), math.fsum([seconds for _, seconds in each.exchanges]))
-                self.assertTrue(math.isclose(each.bound_s, bound, rel_tol=1e-12), case)
+                self.assertTrue(math.isclose(each.terms.bound_s, bound, rel_tol=1e-12), case)
 
     def test_the_busiest_gpu_does_its_share(self) -> None:
         """However the work is split, n GPUs do all of it, and one alone exactly it."""

@@ -323,7 +323,7 @@ class Views(ScriptTest):
             net = ab.Model("m", 15, tuple(kinds), None, None, {}, "")
             work = ab.Workload(1, seq, 3, 1, "decode", "bf16", "bf16", "bf16", True, "head", "pcie")
             case = ab.analyse(ab.find_gpu("mi300x"), net, work)
-            self.assertEqual(case.terms.total_s, case.bound_s)
+            self.assertEqual(case.terms.total_s, case.terms.bound_s)
         alone = run(*"--gpu h100-sxm,b200 --format csv".split()).out
         self.assertEqual(alone.count(",estimate,"), 2)
         listed = self.answer("--list-gpus").splitlines()
