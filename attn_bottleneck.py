@@ -633,10 +633,8 @@ def read_json(path: str) -> Any:
                 raise InputError(f"key {quoted(name)} is given twice")
         return dict(pairs)
 
-    def whole(digits: str) -> int:
-        if len(digits) > 40:  # int() itself refuses thousands of digits, with words of its own
-            raise InputError(f"a number of {len(digits)} digits is too large")
-        return int(digits)
+    def whole(digits: str) -> float:  # int() itself refuses thousands of digits, with words of its own
+        return int(digits) if len(digits) <= 40 else float(digits)
 
     return read_text(path, 16 * 2**20, functools.partial(json.loads, object_pairs_hook=unique, parse_int=whole))
 
@@ -1333,7 +1331,7 @@ def operands(layers: Layers, work: Workload) -> tuple[Layers, Operands]:
 def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) -> tuple[Shares, Sequence[Exchange]]:
     """The busiest GPU's part of a layer's attention, and what several GPUs send each other for it, in its order."""
     n, batch, part = work.ngpu, work.batch, 1 / work.ngpu
-    if work.split == "batch":
+    if n == 1 or work.split == "batch":
         return Shares(**dict.fromkeys(Shares._fields, -(-batch // n) / batch)), []
     if work.split == "head":
         kv = max(part, 1 / layers.n_kv_head)
@@ -1446,7 +1444,6 @@ def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, co
     compute, memory, link = gpu.peaks[work.dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
     layers, ops = operands(layers, work)
     share, exchanges = shared_out(layers, ops, work, output)
-    exchanges = exchanges if work.ngpu > 1 else []
     kernels = layer_kernels(layers, ops, work, share)
     bounds = kernel_terms = [kernel_bound(kernel, compute, memory) for kernel in kernels]
     exchange_s = [exchange_bound(each, link) for each in exchanges]
@@ -2447,12 +2444,12 @@ def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | N
         missing = [name for name in ("phase", "batch", "seq", "n_head", "latency_us", *heads) if name not in columns]
         if missing and not reduces:
             raise InputError(f"has no column {missing[0]}")
+        read = functools.partial(reduce_row, link=link) if reduces else kernel_row
         for row in reader:
             cells = {name: cell.strip() for name, cell in row.items() if name and cell}
             where = f"line {reader.line_num}:"
             gpu = naming(where, gpu_for, cells.get("gpu", ""))
             if gpu:
-                read = functools.partial(reduce_row, link=link) if reduces else kernel_row
                 found.append(naming(where, read, cells, gpu)._replace(line=reader.line_num))
         if not found:
             raise InputError("has no row for this GPU")
@@ -2577,20 +2574,6 @@ def fitted_section(name: str, rows: Sequence[Measured]) -> dict[str, Any]:
     return section
 
 
-def held_against(name: str, rows: Sequence[Measured], fitting: bool) -> tuple[str, dict[str, Any] | None, str]:
-    """The report on a GPU's rows, with the section of a config that fits them, and a warning."""
-    own, section, warning = rows[0].gpu.figures, None, ""
-    known = {constant for row in rows for constant in row.needed} <= own.keys()
-    constants, what = (own, "estimate") if known else (None, "bound only: no constants")
-    typical = sorted(row.ratio(constants) for row in rows)[len(rows) // 2]
-    if typical > 30 or (known and typical < 1 / 30):
-        warning = f"{name} is {typical:.2g} times as slow here: are latencies in microseconds?"
-    if fitting:
-        section, what = fitted_section(name, rows), "fitted on every other row, held against the rest"
-        constants, rows = naming(f"--fit of {name}:", read_section, section, "GPU"), rows[1::2]
-    return f"{name}, {len(rows):,} rows; {what}\n\n{accuracy(rows, constants)}\n", section, warning
-
-
 # ----------------------------------------------------------------------------- command line
 
 VIEWS: dict[str, Callable[[Sweep, Iterator[Outcome]], Iterator[str]]] = {
@@ -2705,6 +2688,14 @@ def check_flags(values: dict[str, Any]) -> dict[str, Any]:
         raise InputError(f"{' and '.join(piped)}: standard input can be read once")
     if "fit" in values and "measured" not in values:
         raise InputError("--fit needs --measured FILE")
+    if "measured" in values:
+        stray = values.keys() - {"measured", "fit", "gpu", "link", "config", "format", "set"}
+        if stray:
+            raise InputError(f"--{dashed(min(stray))} has no meaning beside --measured")
+        if "format" in values and (values["format"] != "json" or "fit" not in values):
+            raise InputError("--format has no meaning beside --measured, but for json with --fit")
+        if len(values.get("link", "")) > 1:
+            raise InputError("--link takes one value beside --measured")
     return values
 
 
@@ -2755,25 +2746,28 @@ def measured_rows(flags: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[
 
 
 def measure(flags: Mapping[str, Any]) -> Iterator[str]:
-    """The report of --measured; InputError for a flag that has no meaning beside it."""
-    stray = flags.keys() - {"measured", "fit", "gpu", "link", "config", "format", "set"}
-    if stray:
-        raise InputError(f"--{dashed(min(stray))} has no meaning beside --measured")
-    if "format" in flags and (flags["format"] != "json" or "fit" not in flags):
-        raise InputError("--format has no meaning beside --measured, but for json with --fit")
-    if len(flags.get("link", "")) > 1:
-        raise InputError("--link takes one value beside --measured")
+    """The report of --measured on the rows of each GPU, and with --fit a section of a config that fits them."""
     figures = set_figures(flags.get("set", []))
     for name, values in figures.items():
         if not name.startswith("GPU.") or len(values) > 1:
             raise InputError(f"--set {name}: --measured takes one value of a GPU's key")
-    rows = measured_rows(flags, {name: values[0] for name, values in figures.items()})
-    results = [held_against(name, each, "fit" in flags) for name, each in rows.items()]
-    for text, fitted, warning in results:  # nothing before the last has been fitted
-        if warning:
-            diagnose("warning", warning)
-        yield "" if "format" in flags else text
-        yield json.dumps({"GPU": fitted}, indent=4) + "\n" if fitted else ""
+    texts, warnings = list[str](), list[str]()  # for when the last has been fitted
+    for name, measured in measured_rows(flags, {name: values[0] for name, values in figures.items()}).items():
+        rows, own, section = measured, measured[0].gpu.figures, None
+        known = {constant for row in rows for constant in row.needed} <= own.keys()
+        constants, what = (own, "estimate") if known else (None, "bound only: no constants")
+        typical = sorted(row.ratio(constants) for row in rows)[len(rows) // 2]
+        if typical > 30 or (known and typical < 1 / 30):
+            warnings.append(f"{name} is {typical:.2g} times as slow here: are latencies in microseconds?")
+        if "fit" in flags:
+            section, what = fitted_section(name, rows), "fitted on every other row, held against the rest"
+            constants, rows = naming(f"--fit of {name}:", read_section, section, "GPU"), rows[1::2]
+        heading = f"{name}, {len(rows):,} rows; {what}"
+        texts.append("" if "format" in flags else f"{heading}\n\n{accuracy(rows, constants)}\n")
+        texts.append(json.dumps({"GPU": section}, indent=4) + "\n" if section else "")
+    for warning in warnings:
+        diagnose("warning", warning)
+    yield "".join(texts)
 
 
 def answer(argv: Sequence[str] | None) -> Iterator[str]:
