@@ -46,8 +46,8 @@ Assumptions: peaks are dense; one multiply-add is two FLOPs; GB = 1e9 bytes; wei
 The file, from top to bottom: units and words, records and catalogue, reading (a config of ours, a published one, by name),
 cost model, what would help, sweeps, views, picture, measured kernels, command line. Data runs that way and no other.
 
-Exit codes: 0 answered, whatever the verdict; 1 standard output cannot be written; 2 bad usage or a bad config (one line on
-standard error says which key or flag, and what is allowed); 130 interrupted.
+Exit codes: 0 answered, whatever the verdict; 1 standard output cannot be written; 2 bad usage or a bad config (one line
+on standard error says which key or flag, and what is allowed); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -71,7 +71,6 @@ if sys.version_info < (3, 9):
     sys.exit(2)
 
 __version__ = "1.0"
-
 PROGRAM = "attn-bottleneck" if os.path.basename(sys.argv[0]) == "attn-bottleneck" else "attn_bottleneck.py"
 
 # ---------------------------------------------------------------- units and precisions
@@ -180,14 +179,10 @@ class Key(NamedTuple):
     required: bool = False
     text: bool = False  # no number
 
-    def checked(self, value: object) -> Any:
+    def checked(self, value: Any) -> Any:
         """A value that is allowed; InputError for others."""
-        if self.text:
-            fits = isinstance(value, str) and re.fullmatch("[ -~]+", value) is not None
-        else:
-            number: Any = value if type(value) is int or (type(value) is float and not self.whole) else -1
-            fits = self.low <= number <= self.high
-        if fits:
+        kinds = (str,) if self.text else (int,) if self.whole else (int, float)
+        if type(value) in kinds and (re.fullmatch("[ -~]+", value) if self.text else self.low <= value <= self.high):
             return value
         raise InputError(f"must be {self.allowed.format(low=self.low)}, not {quoted(value)}")
 
@@ -364,11 +359,10 @@ def base_name(key: str) -> str:
 
 # What real kernels and links reach: optional, but an estimate needs all that it uses.
 MEASURED_KEYS = ["multiprocessors", *ARCHITECTURES.partition("\n")[0].split()[1:], *PCIE_CONSTANTS]
-KERNEL_CONSTANTS = [base_name(key) for key in MEASURED_KEYS if not key.startswith(("link_", "pcie_"))]
-LINK_CONSTANTS = {
-    link: [base_name(key) for key in MEASURED_KEYS if key.startswith(start)]
-    for link, start in {"nvlink": "link_", "pcie": "pcie_"}.items()
-}
+ALL_CONSTANTS = list(map(base_name, MEASURED_KEYS))
+LINK_STARTS = {"nvlink": "link_", "pcie": "pcie_"}
+LINK_CONSTANTS = {link: [x for x in ALL_CONSTANTS if x.startswith(start)] for link, start in LINK_STARTS.items()}
+KERNEL_CONSTANTS = [x for x in ALL_CONSTANTS if not x.startswith(tuple(LINK_STARTS.values()))]
 Constants = Mapping[str, float]  # these, among the other figures of a GPU
 
 
@@ -439,8 +433,7 @@ class Model(NamedTuple):
 
     def divides(self, ngpu: int) -> bool:
         """Whether GPUs get equal numbers of heads, as serving engines ask: K/V heads too, or whole copies of one."""
-        shapes = [(each.n_head, each.n_kv_head) for each in self.layers]
-        return all(heads % ngpu == 0 and (kv % ngpu == 0 or ngpu % kv == 0) for heads, kv in shapes)
+        return all(x.n_head % ngpu == 0 and 0 in (x.n_kv_head % ngpu, ngpu % x.n_kv_head) for x in self.layers)
 
 
 class Workload(NamedTuple):
@@ -516,8 +509,6 @@ def read_section(found: object, section: str, complete: bool = True) -> dict[str
             values[base_name(name)] = value if key.scale == 1 else float(f"{value * key.scale:.15g}")
         elif key.required and complete:
             raise InputError(f"{section}.{name} is missing")
-    if complete and section == "GPU" and values.keys().isdisjoint(COMPUTING):
-        raise InputError(f"GPU needs a peak: one of {', '.join(COMPUTING)}")
     return values
 
 
@@ -1354,9 +1345,7 @@ def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) 
 
 def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) -> list[Kernel]:
     """What the busiest GPU runs for one layer: one kernel if fused, else three; before them what projects latents."""
-    heads_of_kv = (
-        work.batch * layers.n_kv_head * (1 if work.split == "seq" else share.kv)
-    )  # keys split: some of each head
+    heads_of_kv = work.batch * layers.n_kv_head * (1 if work.split == "seq" else share.kv)  # keys split: of each some
     query_rows = work.batch * layers.n_head * work.query * share.rows
     packed = math.ceil(query_rows / heads_of_kv / PACKED_ROWS)
     alone = query_rows / heads_of_kv / work.query * math.ceil(work.query / TILE_ROWS)
@@ -1424,11 +1413,10 @@ def exchange_estimate(exchange: Exchange, n: int, link: str, rate: float, consta
     one-shot (each GPU sends all of it to every other) or two-shot (reduce-scatter and all-gather), whichever is
     shorter, and above 16 MiB another library's; over PCIe it goes round a ring.
     """
-    start = "pcie" if link == "pcie" else "link"
-    round_a_ring = exchange.reduces and start == "pcie"
+    start, round_a_ring = LINK_STARTS[link], exchange.reduces and link == "pcie"
     hops = 2 * (n - 1) if round_a_ring else math.log2(n)
-    latency_s = constants[f"{start}_latency_s"] + constants[f"{start}_hop_s"] * hops
-    sent_s, efficiency = exchange_bound(exchange, rate), constants[f"{start}_efficiency"]
+    latency_s = constants[f"{start}latency_s"] + constants[f"{start}hop_s"] * hops
+    sent_s, efficiency = exchange_bound(exchange, rate), constants[f"{start}efficiency"]
     if not exchange.reduces:
         return latency_s + sent_s / efficiency
     ring_s = 2 * (n - 1) / n * sent_s / efficiency
@@ -1550,9 +1538,8 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
     constants = gpu.figures if gpu.has_estimate(work.ngpu, work.link) and not bound_only else None
     tokens = work.batch * work.query
     wide = work.dtype if BITS[work.dtype] >= 16 else "bf16"  # of what GPUs add up
-    hidden = (
-        model.hidden_size or model.layers[0].n_head * model.layers[0].dim_v
-    )  # unknown, as wide as what is projected
+    first = model.layers[0]
+    hidden = model.hidden_size or first.n_head * first.dim_v  # unknown: as wide as what is projected to it
     output = Exchange("all-reduce", wide, stored_bytes(tokens * hidden, wide), reduces=True)
     layers = tuple([analyse_layer(each, gpu, work, output, constants) for each in model.layers])
     terms = summed([(layer.shape.n_layer, layer.terms) for layer in layers])
@@ -1738,7 +1725,7 @@ def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
 
 
 def changed_at(end: int, axis: str, axes: Mapping[str, Sequence[Any]]) -> list[Any]:
-    """The GPUs or models with what --set gives at one end of its values; of those that cannot be, their rows say why."""
+    """The GPUs or models with what --set gives at one end of its values; rows say why others cannot be."""
     ends, found = {name: values[end] for name, values in axes.items()}, []
     for subject in axes[axis]:
         with contextlib.suppress(InputError):
@@ -2138,7 +2125,7 @@ def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
 
 
 def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-    """One case: an object for people too; several: one object a line. First the columns, then what these do not have."""
+    """One case: an object for people too; several: one object a line. First the columns, then what they do not have."""
     shapes = "kind n_layer n_head n_kv_head dim_qk dim_v".split()
     for outcome in outcomes:
         record: dict[str, Any] = {"schema": 2, **dict(zip(COLUMNS, cells_of(outcome)))}
@@ -2320,19 +2307,15 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     heading = wrapped(", ".join([*sweep.common, *notes]), width // 8)
     top = 50 + 16 * len(heading)
     height = top + 450 + (410 if lower else 0)
-    yield (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}'"
-        f" viewBox='0 0 {width} {height}' font-family='sans-serif' font-size='12'>\n"
-        "<style>.grid{stroke:#ddd}.axis{stroke:#333}</style>\n"
-        f"<rect width='{width}' height='{height}' fill='#fff'/>\n"
-    )
+    page = f"width='{width}' height='{height}' viewBox='0 0 {width} {height}' font-family='sans-serif' font-size='12'"
+    yield f"<svg xmlns='http://www.w3.org/2000/svg' {page}>\n<style>.grid{{stroke:#ddd}}.axis{{stroke:#333}}</style>\n"
+    yield f"<rect width='{width}' height='{height}' fill='#fff'/>\n"
     for i, line in enumerate(heading):
         yield svg_text(20, 24 + 16 * i, line, "font-size='13' font-weight='bold'")
     axes = ("arithmetic intensity, FLOP/byte", "FLOP/s of the busiest GPU", "FLOP/s")
     yield from plot(top, 400, axes, {12: upper, 8: tops})
     if lower:
-        axes = (dashed(axis), "attention of all layers in one step", "s")
-        yield from plot(top + 480, 310, axes, {12: lower})
+        yield from plot(top + 480, 310, (dashed(axis), "attention of all layers in one step", "s"), {12: lower})
     yield "</svg>\n"
 
 
@@ -2406,9 +2389,8 @@ def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
     if dtype not in gpu.peaks:
         raise InputError(f"{gpu.name} has no {dtype} figure: --gpu names the GPU that was measured")
     query, us = 1 if phase == "decode" else seq, read_cell(row, "latency_us", FIGURE)
-    lengths: dict[str, Any] = {"seq": seq, "batch": batch, "query": query, "phase": phase}
-    dtypes: dict[str, Any] = {"dtype": dtype, "kv_dtype": kv_dtype, "weight_dtype": dtype}
-    work = Workload(ngpu=1, fused=True, split="seq", link="pcie", **lengths, **dtypes)
+    own: dict[str, Any] = {"seq": seq, "batch": batch, "query": query, "phase": phase, "kv_dtype": kv_dtype}
+    work = Workload(ngpu=1, dtype=dtype, weight_dtype=dtype, fused=True, split="seq", link="pcie", **own)
     compute, memory = gpu.peaks[dtype], gpu.bandwidth
     # Measured kernels may do less than the estimate takes them to: compute with an FP8 cache in FP8, and read heads
     # of 192 with values of 128.
@@ -2470,14 +2452,12 @@ def solved(matrix: list[list[float]], right: list[float], damping: float) -> lis
     return [line[-1] for line in lines]
 
 
-def searched(
-    rows: Sequence[Measured], start: Constants, given: Constants, scale: float = 0.1
-) -> tuple[Constants, float]:
+def searched(rows: Sequence[Measured], start: Constants, given: Constants) -> tuple[Constants, float]:
     """The constants, and their loss: the mean of log(1 + (error / scale)^2), each kind of row weighing the same, in
     which errors well above the scale hardly weigh. By damped Gauss-Newton steps in the constants' logarithms
     (Levenberg 1944, Marquardt 1963), reweighted by its slope.
     """
-    kinds = [row.kind for row in rows]
+    kinds, scale = [row.kind for row in rows], 0.15 if rows[0].kind == "all-reduce" else 0.1
     shares = [1 / kinds.count(kind) for kind in kinds]
 
     def errors(constants: Constants) -> list[float]:
@@ -2510,7 +2490,7 @@ def fit(rows: Sequence[Measured]) -> Constants:
     """The constants of measured kernels, or of a link, that explain them best."""
     start = {name: STARTS[name] for name in rows[0].needed if name in STARTS}
     if rows[0].kind == "all-reduce":
-        return searched(rows, start, {}, 0.15)[0]
+        return searched(rows, start, {})[0]
     figures, latent_start = rows[0].gpu.figures, {LATENT: start.pop(LATENT)}
     given = {"multiprocessors": figures["multiprocessors"], **latent_start}
     grouped = [row for row in rows if row.kind != "latent decode"] or rows

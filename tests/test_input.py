@@ -202,9 +202,9 @@ class Config(ScriptTest):
         # One precision is enough: TPUs and Gaudis have neither FP16 nor FP32.
         for key, dtype in (("fp16", "fp32"), ("fp32", "fp16")):
             self.answer("--config", self.config(drop=f"GPU.{key}"), "--dtype", dtype)
-        none = {"GPU": {"model": "X", "memory": 1, "bandwidth": 1, "pcie": 1}}
+        none = {"GPU": {"model": "X", "memory": 1, "bandwidth": 1, "pcie": 1}, "Model": CONFIG["Model"]}
         error = self.refusal("--config", self.written(json.dumps(none)))
-        self.assertIn("config.json: GPU needs a peak: one of fp32, tf32, fp16, bf16, fp8", error)
+        self.assertIn("--dtype fp32: X has no figure for it", error)
         error = self.refusal("--config", self.written("{}"))
         self.assertIn("GPU.model is missing", error)
 
