@@ -73,7 +73,7 @@ if sys.version_info < (3, 9):
 __version__ = "1.0"
 PROGRAM = "attn-bottleneck" if os.path.basename(sys.argv[0]) == "attn-bottleneck" else "attn_bottleneck.py"
 
-# ---------------------------------------------------------------- units and precisions
+# ------------------------------------------------------------------- units and small words
 
 
 @functools.cache
