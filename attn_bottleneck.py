@@ -64,7 +64,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, TypeVar, Union
 
 if sys.version_info < (3, 9):
     sys.stderr.write("attn_bottleneck.py: error: Python 3.9 or newer is needed\n")
@@ -107,6 +107,7 @@ COMPUTING = [name for name, row in catalogue(PRECISIONS).items() if "computes" i
 LOWER = {name: row.get("lower", "").split(",") for name, row in catalogue(PRECISIONS).items()}
 SPLITS = {"seq": "keys split", "head": "heads split", "batch": "sequences split"}
 LINKS = {"pcie": "PCIe", "nvlink": "NVLink"}
+Read = TypeVar("Read")  # what a reader makes of a text
 
 
 def stored_bytes(elements: int, precision: str) -> int:
@@ -123,7 +124,7 @@ class InputError(argparse.ArgumentTypeError):
     """What the user gave cannot be used; the message says what, why and what is allowed."""
 
 
-def naming(where: str, read: Callable[..., Any], *arguments: Any) -> Any:
+def naming(where: str, read: Callable[..., Read], *arguments: Any) -> Read:
     """What is read; an InputError says where too: the flag, key or file."""
     try:
         return read(*arguments)
@@ -519,7 +520,7 @@ def made_gpu(figures: Mapping[str, Any], source: str) -> GPU:
     return GPU(figures["model"], peaks, figures["memory"], figures["bandwidth"], links, figures, source)
 
 
-def shaped(n_layer: int, n_head: int, widths: Mapping[str, int], window: int = 0) -> Layers:
+def shaped(n_layer: int, n_head: int, widths: Mapping[str, int], window: int) -> Layers:
     """Layers of so many query heads, and of what the config's keys say of K/V heads and widths."""
     kind = "windowed" if window else "full"
     if "kv_lora_rank" in widths:
@@ -1081,8 +1082,7 @@ def find_model(name: str) -> Model:
     document, source = naming("--model", read_json, file), source_name(file)
     folder, name = os.path.split(os.path.abspath(file))
     name = source_name(os.path.basename(folder) if name == "config.json" else name.removesuffix(".json"))
-    model: Model = naming(f"--model {source}:", published_model, document, name, source)
-    return model
+    return naming(f"--model {source}:", published_model, document, name, source)
 
 
 def subjects(flags: Mapping[str, Any]) -> tuple[list[GPU], list[Model]]:
@@ -1345,7 +1345,7 @@ def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) 
 
 def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) -> list[Kernel]:
     """What the busiest GPU runs for one layer: one kernel if fused, else three; before them what projects latents."""
-    heads_of_kv = work.batch * layers.n_kv_head * (1 if work.split == "seq" else share.kv)  # keys split: of each some
+    heads_of_kv = work.batch * layers.n_kv_head * (1 if work.split == "seq" else share.kv)  # keys split: some of each
     query_rows = work.batch * layers.n_head * work.query * share.rows
     packed = math.ceil(query_rows / heads_of_kv / PACKED_ROWS)
     alone = query_rows / heads_of_kv / work.query * math.ceil(work.query / TILE_ROWS)
@@ -2616,9 +2616,9 @@ def diagnose(kind: str, message: str) -> None:
 
 def parser() -> argparse.ArgumentParser:
     narrow = functools.partial(argparse.RawDescriptionHelpFormatter, width=80)
-    plain: dict[str, Any] = {"add_help": False, "allow_abbrev": False, "exit_on_error": False}
     manual = (__doc__ or "").partition("\nSymbols")[0]
-    result = argparse.ArgumentParser(PROGRAM, "%(prog)s [flags]", manual, formatter_class=narrow, **plain)
+    shown: dict[str, Any] = {"usage": "%(prog)s [flags]", "description": manual, "formatter_class": narrow}
+    result = argparse.ArgumentParser(PROGRAM, add_help=False, allow_abbrev=False, exit_on_error=False, **shown)
     result.color = False  # type: ignore[attr-defined,unused-ignore]  # Python 3.14 colours help
     groups = {name: result.add_argument_group(name) for name in ("case", "figures", "output", "measurements")}
     for name, row in catalogue(FLAGS).items():
@@ -2693,7 +2693,7 @@ def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
                     break
             else:
                 done, misfits = done + 1, misfits + (not outcome.memory.fits)
-                notes = [note for model in sweep.axes["model"] for note in model.notes if done == 1]
+                notes = [note for model in sweep.axes["model"] for note in model.notes] if done == 1 else []
                 for note in [*notes, misfit(outcome)] if misfits and sweep.total == 1 else notes:
                     diagnose("warning", note)
             yield outcome

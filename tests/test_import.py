@@ -620,6 +620,7 @@ COUNTED: list[tuple[str, Config, Any]] = [
         {**EXPERTS, "shared_expert_intermediate_size": 4},
         (1600 + ATTENTION + 2 * (5 * EXPERT + ROUTER), 1600 + ATTENTION + 2 * (2 * EXPERT + ROUTER)),
     ),
+    ("one expert is none", {"num_experts": 1}, (PLAIN, PLAIN)),
     ("an unknown type", {"model_type": "new"}, None),
     ("weights of other kinds", {"hidden_size_per_layer_input": 2}, None),
     ("an activation unsaid", {"hidden_act": None}, None),
