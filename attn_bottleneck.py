@@ -2361,7 +2361,7 @@ def read_cell(row: Mapping[str, str], name: str, key: Key = COUNT) -> Any:
 
 
 def reduce_row(row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
-    ngpu, payload = naming("ngpu", COUNT._replace(low=2).typed, row["ngpu"]), read_cell(row, "bytes")
+    ngpu, payload = read_cell(row, "ngpu", COUNT._replace(low=2)), read_cell(row, "bytes")
     us, by = read_cell(row, "latency_us", FIGURE), link or gpu.joining_link(ngpu)
     rate = required_figure(gpu, "link", by, gpu.links)
     exchange = Exchange("all-reduce", "bf16", payload, reduces=True)

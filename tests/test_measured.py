@@ -292,6 +292,7 @@ class Table(ScriptTest):
             ),
             (head + "decode\n", 'line 2: batch must be a whole number from 1 to 10^18, not ""'),
             ("ngpu,bytes,latency_us\n2,x,1\n", "line 2: bytes must be a whole number"),
+            ("ngpu,bytes,latency_us\n,2,1\n", 'line 2: ngpu must be a whole number from 2 to 10^18, not ""'),
             ("ngpu,bytes,latency_us\n1,2,1\n", "line 2: ngpu must be a whole number from 2 to 10^18, not 1"),
             (b"\xff\xfe", "m.csv: is not UTF-8"),
             (b"x" * (2**26 + 1), "m.csv: is larger than 64 MiB"),
