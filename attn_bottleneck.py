@@ -486,26 +486,26 @@ LATENT_KEYS = ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_d
 WHOLE_KEYS = "params_b active_params_b n_expert n_expert_active hidden_size".split()  # of a model as a whole
 
 
-def known_keys(found: object, known: Collection[str], where: str) -> dict[str, Any]:
-    """`found` itself, if it is an object with none but known keys."""
-    if not isinstance(found, dict):
-        raise InputError(f"{where} must be an object {{...}}, not {quoted(found)}")
-    for name in found:
+def known_keys(given: object, known: Collection[str], where: str) -> dict[str, Any]:
+    """What is given itself, if it is an object with none but known keys."""
+    if not isinstance(given, dict):
+        raise InputError(f"{where} must be an object {{...}}, not {quoted(given)}")
+    for name in given:
         if name not in known:
             hint = did_you_mean(name, known) or f" (known: {', '.join(known):.150})"
             if name in ("architectures", "model_type"):
                 hint = " (a published config.json goes to --model)"
             raise InputError(f"{where} has an unknown key {quoted(name)}{hint}")
-    return found
+    return given
 
 
-def read_section(found: object, section: str, complete: bool = True) -> dict[str, Any]:
+def read_section(given: object, section: str, complete: bool = True) -> dict[str, Any]:
     """The checked values of one section of a config, in base units."""
     keys, values = CONFIG_KEYS[section], {}
-    found = known_keys(found, keys, section)
+    given = known_keys(given, keys, section)
     for name, key in keys.items():
-        if name in found:
-            value = naming(f"{section}.{name}", key.checked, found[name])
+        if name in given:
+            value = naming(f"{section}.{name}", key.checked, given[name])
             # As if it had been typed so: 2.3 us are 2.3e-6 s, not 2.2999999e-6.
             values[base_name(name)] = value if key.scale == 1 else float(f"{value * key.scale:.15g}")
         elif key.required and complete:
@@ -600,9 +600,9 @@ def read_text(path: str, most: int, parse: Callable[[str], Any] = str) -> Any:
     try:
         with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
             data = file.read(most + 1)
-        if len(data) > most:
-            raise InputError(f"is larger than {most >> 20} MiB")
-        return parse(data.decode("utf-8-sig"))
+            if len(data) > most:
+                raise InputError(f"is larger than {most >> 20} MiB")
+            return parse(data.decode("utf-8-sig"))
     except OSError as error:
         trouble = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
@@ -842,7 +842,7 @@ def count_at(config: Config, quantity: str, default: int | None = None) -> int:
     return default
 
 
-def refuse_unmodelled(config: Config, known: re.Match[str]) -> None:
+def refuse_unmodelled(config: Config, entry: re.Match[str]) -> None:
     """InputError for what is no decoder, or has an attention that is not modelled or not said."""
     model_type = f"model_type {quoted(config.get('model_type'))}"
     type_name = str(config.get("model_type")).lower()
@@ -853,10 +853,10 @@ def refuse_unmodelled(config: Config, known: re.Match[str]) -> None:
                 raise InputError(f"{key} {quoted(config[key])}: {why}, not modelled")
     if config.get("is_causal") is False or "ForMaskedLM" in str(config.get("architectures")):
         raise InputError("is_causal false, or architectures ForMaskedLM: an encoder, not modelled")
-    missing = [key for key in known["keys"].split(",") if key and config.get(key) is None]
+    missing = [key for key in entry["keys"].split(",") if key and config.get(key) is None]
     if missing:
         raise InputError(f"no {missing[0]}, and {model_type} has no default for it that is known")
-    if known["name"] != "-":
+    if entry["name"] != "-":
         return
     if not any("vocab_size" in key for key in config):
         raise InputError("no vocab_size: not the config of a language model")
@@ -876,17 +876,18 @@ def window_keys(config: Config) -> int:
     return 0 if unused else window
 
 
-def scheduled(config: Config, known: re.Match[str], n: int) -> list[str]:
+def scheduled(config: Config, entry: re.Match[str], n: int) -> list[str]:
     """The kinds of n layers as the first schedule in a file says; none without one."""
     words = ((word.partition(":"), rule) for keys, rule in SCHEDULES.items() for word in keys.split())
     for (key, _, only), rule in words:
         value = config.get(key)
-        if not value or only not in known.group():
+        if not value or only not in entry.group():
             continue
+        count = isinstance(value, (int, float))
         try:
-            if isinstance(value, (int, float)):
-                COUNT.checked(value)
-            kinds = [LAYER_KINDS[name] for name in itertools.islice(rule(value, config), n)]
+            kinds = [
+                LAYER_KINDS[x] for x in itertools.islice(rule(COUNT.checked(value) if count else value, config), n)
+            ]
         except KeyError as error:
             raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
         except (TypeError, ValueError, AttributeError, InputError):
@@ -897,19 +898,19 @@ def scheduled(config: Config, known: re.Match[str], n: int) -> list[str]:
     return []
 
 
-def layer_kinds(config: Config, known: re.Match[str]) -> list[str]:
+def layer_kinds(config: Config, entry: re.Match[str]) -> list[str]:
     """The kind of each layer: "full", "windowed" or "none"."""
     listed = config.get("layer_types") or config.get("layers_block_type")
     n = count_at(config, "n_layer", len(listed) if isinstance(listed, list) else None)
     if n > len(INDEX):
         raise InputError(f"num_hidden_layers {n}: more layers than any model has")
-    kinds, window, marks = scheduled(config, known, n), window_keys(config), known["marks"]
+    kinds, window, marks = scheduled(config, entry, n), window_keys(config), entry["marks"]
     silent = config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
     unsaid = silent and "use_sliding_window" not in config
     if not kinds and ("*" in marks or (window and {*marks} & {*"%^?"}) or (unsaid and "%" in marks)):
         raise InputError("no layer_types, so which layers are of which kind is not known")
     kinds = kinds or ["full"] * n
-    kinds[-1] = "full" if known["name"].startswith("gemma4") else kinds[-1]  # whatever the file says
+    kinds[-1] = "full" if entry["name"].startswith("gemma4") else kinds[-1]  # whatever the file says
     if (unsaid and "windowed" in kinds) or (silent and config.get("use_sliding_window")):
         raise InputError("no sliding_window, but windowed layers")
     always, never = window and "~" in marks, WINDOWED.isdisjoint(marks)  # whatever a file lists
@@ -958,21 +959,21 @@ def key_value_heads(config: Config, n_head: int, of_class: str) -> int:
     return count_at({} if null else config, "n_kv_head", default)
 
 
-def layer_shape(config: Config, kind: str, known: re.Match[str]) -> Layers:
+def layer_shape(config: Config, kind: str, entry: re.Match[str]) -> Layers:
     """One layer with attention, as it sees the config; Layers of one."""
     n_head, window = count_at(config, "n_head"), window_keys(config) if kind == "windowed" else 0
-    if (config.get("kv_lora_rank") or "@" in known["marks"]) and config.get("use_mla") is not False:
-        if known["name"] == "minicpm3":
+    if (config.get("kv_lora_rank") or "@" in entry["marks"]) and config.get("use_mla") is not False:
+        if entry["name"] == "minicpm3":
             config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
         return shaped(1, n_head, {key: count_at(config, key) for key in LATENT_KEYS}, window)
-    dim_head = count_at(config, "dim_head", 0 if "head_dim" in config else int(known["dim_head"] or 0))
+    dim_head = count_at(config, "dim_head", 0 if "head_dim" in config else int(entry["dim_head"] or 0))
     if not dim_head:
         width = count_at(config, "attention_projection_size", 0) or count_at(config, "hidden")  # the first: Yuan 2
-        if width % n_head or known["dim_head"] == "0":
+        if width % n_head or entry["dim_head"] == "0":
             raise InputError(f"no head_dim, and hidden_size {width} is not {n_head} heads")
         dim_head = width // n_head
-    n_kv_head = key_value_heads(config, n_head, known["n_kv_head"])
-    dim_v = count_at(config, "v_head_dim", dim_head) if known["name"] == "-" else dim_head
+    n_kv_head = key_value_heads(config, n_head, entry["n_kv_head"])
+    dim_v = count_at(config, "v_head_dim", dim_head) if entry["name"] == "-" else dim_head
     return shaped(1, n_head, {"n_kv_head": n_kv_head, "dim_head": dim_head, "v_head_dim": dim_v}, window)
 
 
@@ -985,61 +986,62 @@ def sparse_layers(config: Config, n: int) -> int:
     return sum((i + 1) % step == 0 and i not in (config.get("mlp_only_layers") or ()) for i in range(first, n))
 
 
-def counted_parameters(config: Config, known: re.Match[str], layers: Sequence[Layers]) -> dict[str, int]:
-    """All parameters, and those that a token uses, without norms and biases; nothing where that is not known."""
+def sizes(config: Config, entry: re.Match[str], layers: Sequence[Layers], n_layer: int) -> Iterator[tuple[str, int]]:
+    """Figures of the whole model, as far as they are known; parameters, all and active, without norms and biases."""
+    hidden = count_at(config, "hidden")
+    yield "hidden_size", hidden
+    expert, active = count_at(config, "n_expert", 0), count_at(config, "n_active", 0)
+    if 1 < expert >= active > 0:
+        yield from (("n_expert", expert), ("n_expert_active", active))
     uncounted = ("hidden_size_per_layer_input", "moe_latent_size", "enable_moe_block")
     act = next((config[key] for key in NAMES["activation"] if config.get(key)), "")
-    if "$" in known["marks"] or any(map(config.get, uncounted)) or not (act or "&" in known["marks"]):
-        return {}
-    hidden, attention = count_at(config, "hidden"), 0
+    n, attention = sum(x.n_layer for x in layers), 0
+    if n < n_layer or "$" in entry["marks"] or any(map(config.get, uncounted)) or not (act or "&" in entry["marks"]):
+        return
     for each in layers:
         queries, values = each.n_head * each.dim_qk, each.n_head * each.dim_v
         low = count_at(config, "q_lora_rank", 0) if each.kv_lora_rank else 0
         one = (low * (hidden + queries) or hidden * queries) + hidden * (each.row_elements + values)
         latent = each.kv_lora_rank * (queries - each.n_head * each.qk_rope_head_dim + values)
         attention += each.n_layer * (one + latent)
-    n, expert, active = sum(x.n_layer for x in layers), count_at(config, "n_expert", 0), count_at(config, "n_active", 0)
     sparse = sparse_layers(config, n) if expert > 1 else 0
-    width = count_at(config, "width", 4 * hidden if "&" in known["marks"] else 0)
+    width = count_at(config, "width", 4 * hidden if "&" in entry["marks"] else 0)
     expert_width = count_at(config, "expert_width", 0)
     if (sparse < n and not width) or (sparse and not (expert_width and 0 < active <= expert)):
-        return {}
-    matrices = hidden * (3 if act in ("silu", "swiglu") or "gemma" in known["name"] else 2)
+        return
+    matrices = hidden * (3 if act in ("silu", "swiglu") or "gemma" in entry["name"] else 2)
     shared = count_at(config, "n_shared", 0) * expert_width or count_at(config, "shared_width", 0)
-    embeddings = 1 if config.get("tie_word_embeddings", "=" in known["marks"]) else 2
+    embeddings = 1 if config.get("tie_word_embeddings", "=" in entry["marks"]) else 2
     rest = embeddings * count_at(config, "vocab_size") * hidden + attention + sparse * expert * hidden
     rest += matrices * ((n - sparse) * width + sparse * shared)
     routed = sparse * matrices * expert_width  # with one expert a layer
-    return {"params_b": rest + expert * routed, **({"active_params_b": rest + active * routed} if sparse else {})}
+    yield "params_b", rest + expert * routed
+    if sparse:
+        yield "active_params_b", rest + active * routed
 
 
 def published_model(document: object, name: str, source: str) -> Model:
     """The model that a published config describes; InputError for what is not known to be read right."""
     scope = text_scope(document)
     model_type = scope.get("model_type")
-    checked = {known["name"]: known for known in re.finditer(TYPE_ENTRY, CHECKED_TYPES)}
-    known = checked.get(str(model_type)) or checked.get(f"{model_type}_text") or checked["-"]
-    config = with_defaults(scope, known["name"])
-    refuse_unmodelled(config, known)
-    kinds = layer_kinds(config, known)
+    checked = {entry["name"]: entry for entry in re.finditer(TYPE_ENTRY, CHECKED_TYPES)}
+    entry = checked.get(str(model_type)) or checked.get(f"{model_type}_text") or checked["-"]
+    config = with_defaults(scope, entry["name"])
+    refuse_unmodelled(config, entry)
+    kinds = layer_kinds(config, entry)
     attending = ((i, kind) for i, kind in enumerate(kinds) if kind != "none")
-    shapes = collections.Counter(layer_shape(of_layer(config, kind, i), kind, known) for i, kind in attending)
+    shapes = collections.Counter(layer_shape(of_layer(config, kind, i), kind, entry) for i, kind in attending)
     layers = sorted((one._replace(n_layer=n) for one, n in shapes.items()), key=lambda x: x.kind)
     sparse, window = ("index_topk", "sparse_config", "index_topk_blocks"), window_keys(config)
     notes = [f"{key}, sparse attention, is counted as dense" for key in sparse if config.get(key)]
-    if window and WINDOWED.isdisjoint(known["marks"]):
+    if window and WINDOWED.isdisjoint(entry["marks"]):
         notes.append(f"sliding_window {window}: its class ignores it, some engines do not")
-    if known["name"] == "-":
+    if entry["name"] == "-":
         read = (f"{x.n_layer} {x.kind}, {x.n_head} heads, {x.n_kv_head} K/V" for x in layers)
         notes.append(f"model_type {quoted(model_type)} was not checked: read as {' + '.join(read)}")
     figures: dict[str, Any] = {"n_layer": len(kinds)}
     with contextlib.suppress(InputError, TypeError, KeyError):  # what is not said well is not known
-        figures["hidden_size"] = count_at(config, "hidden")
-        expert, active = count_at(config, "n_expert", 0), count_at(config, "n_active", 0)
-        if 1 < expert >= active > 0:
-            figures.update(n_expert=expert, n_expert_active=active)
-        if "none" not in kinds:
-            figures.update(counted_parameters(config, known, layers))
+        figures.update(sizes(config, entry, layers, len(kinds)))
     params, hidden, warned = read_parameters(figures), figures.get("hidden_size"), [f"{name}: {x}" for x in notes]
     return Model(name, len(kinds), tuple(layers), params, hidden, figures, source, notes=tuple(warned))
 
@@ -1050,12 +1052,12 @@ def published_model(document: object, name: str, source: str) -> Model:
 def catalogue_row(name: str, table: str, flag: str) -> dict[str, Any]:
     """The row whose name is meant, or that alone begins so."""
     known, wanted = catalogue(table), squashed(name)
-    found = [each for each in known if squashed(each).startswith(wanted)] if wanted else []
-    found = [each for each in found if squashed(each) == wanted] or found
-    if len(found) == 1:
-        return dict(known[found[0]])
-    if found:
-        raise InputError(f"--{flag} {quoted(name)} could be {', '.join(found)}")
+    meant = [each for each in known if squashed(each).startswith(wanted)] if wanted else []
+    meant = [each for each in meant if squashed(each) == wanted] or meant
+    if len(meant) == 1:
+        return dict(known[meant[0]])
+    if meant:
+        raise InputError(f"--{flag} {quoted(name)} could be {', '.join(meant)}")
     hint = did_you_mean(name, known) or f"; --list-{flag}s lists the known ones"
     raise InputError(f"--{flag} {quoted(name)} is not in the catalogue{hint}")
 
@@ -1316,7 +1318,7 @@ LATENT_FORMS = {"decode": ["absorbed"], "prefill": ["plain"], "extend": ["absorb
 def operands(layers: Layers, work: Workload) -> tuple[Layers, Operands]:
     """One layer's heads as its kernels see them, FLOPs and bytes (README, "The cost model")."""
     forms = LATENT_FORMS[work.phase] if layers.kv_lora_rank else [None]
-    return min([operands_in_form(form, layers, work) for form in forms], key=lambda found: found[1].flops)
+    return min([operands_in_form(form, layers, work) for form in forms], key=lambda pair: pair[1].flops)
 
 
 def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) -> tuple[Shares, Sequence[Exchange]]:
@@ -1642,7 +1644,7 @@ def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, Any]:
 
 def what_would_help(case: Analysis) -> list[Change]:
     """The single changes that help, the largest gain first, and last, if it is more than one flag, those together."""
-    found, steps, flags = list[Change](), list[Change](), list[dict[str, Any]]()
+    changes, steps, flags = list[Change](), list[Change](), list[dict[str, Any]]()
     before = default_sharing(case.gpu, case.model, case.work.ngpu)
     for name, values in other_values(case).items():
         for value, what in values.items():
@@ -1653,7 +1655,7 @@ def what_would_help(case: Analysis) -> list[Change]:
             after = default_sharing(case.gpu, case.model, work.ngpu)
             work = work._replace(**{k: after[k] for k in after if getattr(work, k) == before[k]})
             helpful = changes_to(case, what, case.model, work)
-            found += helpful
+            changes += helpful
             if helpful and name not in ("ngpu", "batch"):
                 steps += helpful
                 flags.append({name: value})
@@ -1661,8 +1663,8 @@ def what_would_help(case: Analysis) -> list[Change]:
     settable = "n_head" in case.model.figures and "Model.n_kv_head" not in case.changed
     if settable and not any(each.n_kv_head % 2 or each.kv_lora_rank for each in layers):
         halved = tuple([each._replace(n_kv_head=each.n_kv_head // 2) for each in layers])
-        found += changes_to(case, "half the K/V heads", case.model._replace(layers=halved), case.work)
-    found.sort(key=lambda change: (-change.fits, -change.attention_gain))
+        changes += changes_to(case, "half the K/V heads", case.model._replace(layers=halved), case.work)
+    changes.sort(key=lambda change: (-change.fits, -change.attention_gain))
     best, what = case, "all that help together"
 
     def worth(change: Change) -> tuple[bool, float]:
@@ -1672,8 +1674,8 @@ def what_would_help(case: Analysis) -> list[Change]:
     while steps := [step for step in steps if worth(step) >= (best.memory.fits, 1.01)]:
         best = max(steps, key=worth).after
         steps = [step for flag in flags for step in changes_to(best, what, best.model, best.work._replace(**flag))]
-    single = [change.flags for change in found]
-    return found + [each for each in changes_to(case, what, best.model, best.work) if each.flags not in single]
+    single = [change.flags for change in changes]
+    return changes + [each for each in changes_to(case, what, best.model, best.work) if each.flags not in single]
 
 
 # ------------------------------------------------------------------------------------------- sweeps
@@ -1726,11 +1728,11 @@ def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
 
 def changed_at(end: int, axis: str, axes: Mapping[str, Sequence[Any]]) -> list[Any]:
     """The GPUs or models with what --set gives at one end of its values; rows say why others cannot be."""
-    ends, found = {name: values[end] for name, values in axes.items()}, []
+    ends, changed = {name: values[end] for name, values in axes.items()}, []
     for subject in axes[axis]:
         with contextlib.suppress(InputError):
-            found.append(with_figures(subject, ends))
-    return found
+            changed.append(with_figures(subject, ends))
+    return changed
 
 
 def value_text(value: Any) -> str:
@@ -1749,53 +1751,56 @@ def common_text(axes: Mapping[str, Sequence[Any]], counts: Collection[int]) -> l
     names = "gen gpu model ngpu seq batch query dtype kv_dtype weight_dtype split link fused".split()
     silent = {"gen" if first["query"] else "query", *(("split", "link") if max(counts) == 1 else ())}
     words = {"gen True": "decode", "gen False": "prefill", "fused True": "fused", "fused False": "unfused"}
-    found = []
+    parts = []
     for name in [*names, *(key for key in axes if "." in key)]:
         if len(axes[name]) == 1 and name not in silent:
             taken = [first[name]] if first[name] is not None else dict.fromkeys(getattr(work, name) for work in works)
             text = f"{dashed(name)} {'/'.join(map(value_text, taken))}"
-            found += [words.get(text, text)] if taken else []
-    return found
+            parts += [words.get(text, text)] if taken else []
+    return parts
 
 
 def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
     """The values of every key that --set names."""
     keys = {f"{section}.{name}": key for section in CONFIG_KEYS for name, key in CONFIG_KEYS[section].items()}
     numbers = {name: key for name, key in keys.items() if not key.text}
-    found: dict[str, Sequence[Any]] = {}
+    figures: dict[str, Sequence[Any]] = {}
     for text in texts:
         name, _, values = text.partition("=")
         if name not in numbers:
             hint = did_you_mean(name, numbers) or " (a number of the config, such as GPU.bandwidth)"
             raise InputError(f"--set {quoted(name)} is not a key that takes a number{hint}")
-        if name in found:
+        if name in figures:
             raise InputError(f"--set {name} is given twice")
-        found[name] = naming(f"--set {name}", values_flag, values, numbers[name])
-    return found
+        figures[name] = naming(f"--set {name}", values_flag, values, numbers[name])
+    return figures
 
 
 def read_sweep(flags: Mapping[str, Any]) -> Sweep:
     gpus, models = subjects(flags)
     taken = NOT_SAID if "gpu" in flags or "model" in flags else OF_THE_DOCUMENT
     axes = {name: flags.get(name) or [taken.get(name)] for name in AXES}
-    figures = set_figures(flags.get("set", []))
-    axes.update({"gpu": gpus, "model": models, **figures})
-    ngpu = axes["ngpu"]
-    counts = dict.fromkeys((ngpu[0], ngpu[-1], *ngpu[:99]))  # both ends, and the first hundred of what is between
+    axes.update({"gpu": gpus, "model": models, **set_figures(flags.get("set", []))})
+    counts = dict.fromkeys((axes["ngpu"][0], axes["ngpu"][-1], *axes["ngpu"][:99]))  # both ends, some between
     lacking = ""  # a GPU that has no estimate of some case; of what --set changes, by the ends of its values
     for gpu in changed_at(0, "gpu", axes) + changed_at(-1, "gpu", axes):
         used = {(n, link or gpu.joining_link(n)) for n in counts for link in axes["link"]}
         if not all(gpu.has_estimate(n, link) for n, link in used if n == 1 or link in gpu.links):
             lacking = lacking or gpu.name
-    basis = f"bounds: {lacking} lacks constants" if lacking else "estimates"
     return Sweep(
         axes=axes,
         varying=[name for name, values in axes.items() if len(values) > 1],
         total=math.prod(map(len, axes.values())),
         given=frozenset(flags),
-        common=[*common_text(axes, counts), basis],
+        common=[*common_text(axes, counts), f"bounds: {lacking} lacks constants" if lacking else "estimates"],
         bounds=bool(lacking),
     )
+
+
+def analysed(asked: Mapping[str, Any], changed: Mapping[str, Any], bounds: bool) -> Analysis:
+    """The answer for one combination; InputError for what cannot be."""
+    gpu, model = (naming("--set:", with_figures, asked[axis], changed) for axis in SECTIONS)
+    return analyse(gpu, model, workload(gpu, model, asked), bounds)._replace(changed=changed)
 
 
 def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
@@ -1808,9 +1813,7 @@ def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
             asked[name] = sweep.axes[name][at]
         changed = {key: asked[key] for key in asked if "." in key}
         try:
-            gpu, model = (naming("--set:", with_figures, asked[axis], changed) for axis in SECTIONS)
-            case = analyse(gpu, model, workload(gpu, model, asked), sweep.bounds)
-            yield case._replace(changed=changed) if changed else case
+            yield analysed(asked, changed, sweep.bounds)
         except InputError as error:
             gpu, model = asked["gpu"], asked["model"]
             yield Refusal(gpu, model, workload(gpu, model, asked), str(error), changed)
@@ -2051,9 +2054,9 @@ def step_lines(case: Analysis) -> Iterator[str]:
 
 
 def help_lines(case: Analysis) -> Iterator[str]:
-    found = what_would_help(case)
-    yield f"{'What would help':24}attention    step  per new token" if found else "What would help: no single change"
-    for change in found:
+    changes = what_would_help(case)
+    yield f"{'What would help':24}attention    step  per new token" if changes else "What would help: no single change"
+    for change in changes:
         flags = f"  {change.flags:22}" + (f"\n{'':24}" if len(change.flags) > 22 else "")
         step = f"{rounded(change.step_gain)} x" if change.step_gain else "-"
         fits = ", makes it fit" if change.fits else ", does not fit"
@@ -2209,12 +2212,12 @@ class Series(NamedTuple):
 def ticks(low: float, high: float) -> list[float]:
     """Round values within a span: decades, with as few between them as make three."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found: list[float] = []
+    chosen: list[float] = []
     for steps in ("1", "1 2 5", "1 1.5 2 3 5 7", " ".join(f"{n / 10}" for n in range(10, 100))):
-        if len(found) < 3:
+        if len(chosen) < 3:
             values = [float(f"{step}e{power}") for power in powers for step in steps.split()]
-            found = [value for value in values if low <= value <= high]
-    return found[:: -(-len(found) // 10)]
+            chosen = [value for value in values if low <= value <= high]
+    return chosen[:: -(-len(chosen) // 10)]
 
 
 def plot(top: float, height: float, axes: Sequence[str], listed: Mapping[int, Sequence[Series]]) -> Iterator[str]:
@@ -2411,33 +2414,28 @@ def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
     )
 
 
-def read_measured(path: str, gpu_for: Callable[[str], GPU | None], link: str | None) -> list[Measured]:
+def read_measured(text: str, gpu_for: Callable[[str], GPU | None], link: str | None) -> Iterator[Measured]:
     """The rows of a CSV file; `gpu_for` says which GPU a row's `gpu` is, None to leave it out."""
     import csv  # only this needs it
 
-    text = naming("--measured", read_text, path, 64 * 2**20)
     separator = max(",;\t", key=text.partition("\n")[0].count)
     reader = csv.DictReader(text.split("\n"), delimiter=separator, skipinitialspace=True)
-    found = []
     try:
-        reader.fieldnames = columns = [name.strip() for name in reader.fieldnames or ()]
-        reduces = {"ngpu", "bytes", "latency_us"} <= set(columns)
-        heads = LATENT_KEYS if "kv_lora_rank" in columns else ("n_kv_head", "dim_head")
-        missing = [name for name in ("phase", "batch", "seq", "n_head", "latency_us", *heads) if name not in columns]
-        if missing and not reduces:
-            raise InputError(f"has no column {missing[0]}")
-        read = functools.partial(reduce_row, link=link) if reduces else kernel_row
-        for row in reader:
-            cells = {name: cell.strip() for name, cell in row.items() if name and cell}
-            where = f"line {reader.line_num}:"
-            gpu = naming(where, gpu_for, cells.get("gpu", ""))
-            if gpu:
-                found.append(naming(where, read, cells, gpu)._replace(line=reader.line_num))
-        if not found:
-            raise InputError("has no row for this GPU")
-    except (InputError, csv.Error) as error:
-        raise InputError(f"{source_name(path)}: {error}") from None
-    return found
+        lines = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise InputError(str(error)) from None
+    columns = {name.strip() for name in reader.fieldnames or ()}
+    reduces = columns >= {"ngpu", "bytes", "latency_us"}
+    heads = LATENT_KEYS if "kv_lora_rank" in columns else ("n_kv_head", "dim_head")
+    missing = [name for name in ("phase", "batch", "seq", "n_head", "latency_us", *heads) if name not in columns]
+    if missing and not reduces:
+        raise InputError(f"has no column {missing[0]}")
+    read = functools.partial(reduce_row, link=link) if reduces else kernel_row
+    for number, row in lines:
+        cells = {name.strip(): cell.strip() for name, cell in row.items() if name and cell}
+        gpu = naming(f"line {number}:", gpu_for, cells.get("gpu", ""))
+        if gpu:
+            yield naming(f"line {number}:", read, cells, gpu)._replace(line=number)
 
 
 def solved(matrix: list[list[float]], right: list[float], damping: float) -> list[float]:
@@ -2464,8 +2462,8 @@ def searched(rows: Sequence[Measured], start: Constants, given: Constants) -> tu
         known = {**given, **constants}
         return [math.log(row.estimate(known) / row.seconds) for row in rows]
 
-    def loss(found: list[float]) -> float:
-        return math.fsum(w * math.log1p((r / scale) ** 2) for w, r in zip(shares, found))
+    def loss(residuals: list[float]) -> float:
+        return math.fsum(w * math.log1p((r / scale) ** 2) for w, r in zip(shares, residuals))
 
     best, now, damping, small = dict(start), errors(start), 1e-2, 1e-5
     gain, tries = 0.0, 500
@@ -2494,13 +2492,13 @@ def fit(rows: Sequence[Measured]) -> Constants:
     figures, latent_start = rows[0].gpu.figures, {LATENT: start.pop(LATENT)}
     given = {"multiprocessors": figures["multiprocessors"], **latent_start}
     grouped = [row for row in rows if row.kind != "latent decode"] or rows
-    found, least = searched(grouped, start, given)
+    fitted, least = searched(grouped, start, given)
     for name, cost_free in NOT_SEEN.items():  # without it, if the rows do not show it
-        fewer = {key: value for key, value in found.items() if key != name}
+        fewer = {key: value for key, value in fitted.items() if key != name}
         without, loss = searched(grouped, fewer, {**given, name: cost_free})
         if loss < least * 1.025 + 0.001:
-            found, least, given[name] = without, loss, cost_free
-    tied = {**given, **found, LATENT: found["bandwidth_efficiency"]}
+            fitted, least, given[name] = without, loss, cost_free
+    tied = {**given, **fitted, LATENT: fitted["bandwidth_efficiency"]}
     latent = [row for row in rows if row.kind == "latent decode"]
     if not latent:
         return {**tied, LATENT: figures.get(LATENT, tied[LATENT])}
@@ -2604,8 +2602,7 @@ READERS: dict[str, Callable[[str], Any]] = {
 def to_stderr(text: str) -> None:
     """Text on standard error, or nothing where even that cannot be written."""
     with contextlib.suppress(OSError, AttributeError):  # full disk; no standard error at all
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        sys.stderr.write(text)  # its newline or carriage return flushes
 
 
 def diagnose(kind: str, message: str) -> None:
@@ -2642,18 +2639,18 @@ def split_flags(argv: Sequence[str] | None) -> dict[str, Any]:
             after = f" after {quoted(flag)}" if flag and word == "--" else ""
             raise InputError(f"unknown argument {quoted(word)}{after}; see --help")
     try:
-        found, unknown = parser().parse_known_args(words)
+        parsed, unknown = parser().parse_known_args(words)
     except argparse.ArgumentError as error:
         raise InputError(f"{error.argument_name} {error.message}") from None
-    if unknown and found.help is None:
+    if unknown and parsed.help is None:
         name = unknown[0].split("=")[0]
         says = {key: f"--set {section}.{key}=" for section, keys in CONFIG_KEYS.items() for key in keys}
         listed: dict[str, Iterable[str]] = {"dtype": COMPUTING, "format": VIEWS, "link": LINKS, "split": SPLITS}
         says.update({value: f"--{flag} {value}" for flag, known in listed.items() for value in known})
         meant = says.get(name.lstrip("-").replace("-", "_"))
-        hint = f" (say {meant})" if meant else did_you_mean(name, [f"--{dashed(flag)}" for flag in vars(found)])
+        hint = f" (say {meant})" if meant else did_you_mean(name, [f"--{dashed(flag)}" for flag in vars(parsed)])
         raise InputError(f"unknown argument {quoted(unknown[0])}{hint}; see --help")
-    return {name: value for name, value in vars(found).items() if value is not None}
+    return {name: value for name, value in vars(parsed).items() if value is not None}
 
 
 def check_flags(values: dict[str, Any]) -> dict[str, Any]:
@@ -2716,12 +2713,15 @@ def measured_rows(flags: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[
             raise InputError("no gpu, and --gpu names several")
         if not name or name in gpus:
             return gpus[name or next(iter(gpus))]
-        found = find_gpu(name)
-        return gpus.get(found.name) if "gpu" in flags else naming("--set:", with_figures, found, changes)
+        gpu = find_gpu(name)
+        return gpus.get(gpu.name) if "gpu" in flags else naming("--set:", with_figures, gpu, changes)
 
+    text, name = naming("--measured", read_text, flags["measured"], 64 * 2**20), source_name(flags["measured"])
     rows: dict[str, list[Measured]] = {}
-    for row in read_measured(flags["measured"], gpu_for, flags.get("link", [None])[0]):
+    for row in naming(f"{name}:", list[Measured], read_measured(text, gpu_for, flags.get("link", [None])[0])):
         rows.setdefault(row.gpu.name, []).append(row)
+    if not rows:
+        raise InputError(f"{name}: has no row for this GPU")
     return rows
 
 

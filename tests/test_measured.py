@@ -290,6 +290,7 @@ class Table(ScriptTest):
                 head.replace("dim_head", "dim_head,kv_dtype") + good.replace(",10", ",x,10"),
                 "line 2: kv_dtype must be one",
             ),
+            (head + "decode\r1\n", "m.csv: new-line character seen"),
             (head + "decode\n", 'line 2: batch must be a whole number from 1 to 10^18, not ""'),
             ("ngpu,bytes,latency_us\n2,x,1\n", "line 2: bytes must be a whole number"),
             ("ngpu,bytes,latency_us\n,2,1\n", 'line 2: ngpu must be a whole number from 2 to 10^18, not ""'),
@@ -644,7 +645,7 @@ class WholeSample(ScriptTest):
     def by_gpu(self, name: str) -> dict[str, list[Any]]:
         found: dict[str, list[Any]] = {}
         gpu_for = functools.lru_cache(ab.find_gpu)
-        for row in ab.read_measured(str(SHARED / "silicon" / name), gpu_for, None):
+        for row in ab.read_measured((SHARED / "silicon" / name).read_text(), gpu_for, None):
             found.setdefault(row.gpu.name, []).append(row)
         return found
 
