@@ -602,7 +602,7 @@ def read_text(path: str, most: int, parse: Callable[[str], Any] = str) -> Any:
             data = file.read(most + 1)
             if len(data) > most:
                 raise InputError(f"is larger than {most >> 20} MiB")
-            return parse(data.decode("utf-8-sig"))
+            return parse(data.decode().removeprefix("\ufeff"))
     except OSError as error:
         trouble = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
