@@ -862,7 +862,7 @@ def refuse_unmodelled(config: Config, entry: re.Match[str]) -> None:
         raise InputError("no vocab_size: not the config of a language model")
     for key, value in config.items():
         of_layers = isinstance(value, list) and len(value) == count_at(config, "n_layer")
-        telling = of_layers or (value not in (None, False, 0, 1, -1, [], {}) and re.search(TELLING, key))
+        telling = of_layers or (value not in (None, False, 1, -1, [], {}) and re.search(TELLING, key))
         plain = {re.sub(part, "", key) for part in KIND_PARTS.values()}
         read = plain & ALL_ALIASES or (not isinstance(value, int) and any(key in keys.split() for keys in SCHEDULES))
         if telling and not read and not re.search(HARMLESS, key):

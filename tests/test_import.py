@@ -621,6 +621,7 @@ COUNTED: list[tuple[str, Config, Any]] = [
         (1600 + ATTENTION + 2 * (5 * EXPERT + ROUTER), 1600 + ATTENTION + 2 * (2 * EXPERT + ROUTER)),
     ),
     ("one expert is none", {"num_experts": 1}, (PLAIN, PLAIN)),
+    ("every expert active", {**EXPERTS, "num_experts_per_tok": 4}, (1600 + ATTENTION + 2 * (4 * EXPERT + ROUTER),) * 2),
     ("an unknown type", {"model_type": "new"}, None),
     ("weights of other kinds", {"hidden_size_per_layer_input": 2}, None),
     ("an activation unsaid", {"hidden_act": None}, None),

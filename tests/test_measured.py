@@ -493,10 +493,11 @@ class Fit(ScriptTest):
         self.assertEqual(json.loads(self.answer(*again, "--format", "json"))["GPU"], section)
 
     def test_leaves_out_what_the_rows_do_not_show(self) -> None:
-        self.true = {**self.true, "exponentials": 1e9, "tile_us": 0, "wave_us": 0}
+        self.true = {**self.true, "exponentials": 1e9, "tile_us": 0, "wave_us": 0, "launch_us": 12.34}
         text = synthetic(random.Random(7), [128], self.seconds)
         section = self.fitted(text, "--gpu", "h100-sxm")[1]
         self.assertEqual([section[key] for key in ("exponentials", "tile_us", "wave_us")], [1000, 0, 0])
+        self.assertEqual(section["launch_us"], 12.3)  # digits that stay the same from other starts
 
     def with_latent(self, efficiency: float, noise: float = 0.0) -> dict[str, Any]:
         """What fits grouped rows, and latent decode that reaches so much of the bandwidth, more or less."""

@@ -838,7 +838,7 @@ class Configs(ScriptTest):
             ({"n_layer_no_cache": 96}, "Model.n_layer must be more than n_layer_no_cache"),
             ({"n_layer_no_cache": -1}, "Model.n_layer_no_cache must be a whole number"),
             ({"n_layer_no_cache": False}, "Model.n_layer_no_cache must be a whole number"),
-            ({"active_params_b": 3}, "active_params_b must be at most params_b"),
+            ({"active_params_b": 3}, "active_params_b must be at most params_b, and stand beside it: 3000000000 of 0"),
             ({"n_expert": 4}, "n_expert and n_expert_active must stand together"),
             ({"n_expert_active": 4}, "n_expert and n_expert_active must stand together"),
             ({"n_expert": 4, "n_expert_active": 5}, "Model.n_expert_active must be at most n_expert 4, not 5"),
