@@ -249,9 +249,9 @@ RULES: list[tuple[str, Config, Expected]] = [
         {
             **without("num_key_value_heads", model_type="modernbert-decoder"),
             "local_attention": 128,
-            "global_attn_every_n_layers": 3,
+            "global_attn_every_n_layers": 4,
         },
-        (full(2, "8 x 64"), windowed(2, "8 x 64", 64)),
+        (full(1, "8 x 64"), windowed(3, "8 x 64", 64)),
     ),
     (
         "RecurrentGemma",

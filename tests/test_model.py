@@ -368,6 +368,11 @@ class Published(ScriptTest):
         self.assertEqual(layer["exchanges"][0]["name"], "keys and values")
         hidden = layer["compute_s"] + layer["memory_s"]
         self.close(layer["overhead_s"], 3e-6 + 20e-6 * 3 / 5 - hidden + 1.5e-6 * 32 / 2 * 16 / 64 / 5)
+        # One head of one element: the query's 2 + 2 + 4 bytes are as many as those of two rows; of equal ones the first.
+        for seq, name in ((2, "keys and values"), (3, "queries")):
+            tie = {"n_layer": 1, "n_head": 1, "dim_head": 1}
+            layer = self.quantity(tie, f"{FUSED} --split seq --ngpu 2 --seq {seq}", "layers.0")
+            self.assertEqual(layer["exchanges"][0]["name"], name)
         # Unfused: three kernels, each of a launch; 64 heads in 8 tiles, one if they were full.
         unfused = self.quantity(LLAMA_70B, "--dtype bf16 --seq 999999", LAYER + "overhead_s", SLOW)
         self.close(unfused, 3 * (3e-6 + 1.5e-6 / 5))
