@@ -80,12 +80,12 @@ PROGRAM = "attn-bottleneck" if os.path.basename(sys.argv[0]) == "attn-bottleneck
 def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
     """The rows of a table by name, as the sections of a config; its first line names the keys, a blank one ends it."""
     head, *lines = table.partition("\n\n")[0].splitlines()
-    keys, rows = head.split(), {}
+    (first, *keys), rows = head.split(), {}
     for line in lines:
-        named = zip(keys, line.split(maxsplit=len(keys) - 1))
-        cells = {key: cell for key, cell in named if cell != "-" and key != "note"}
-        numbers = {key: json.loads(cell) for key, cell in cells.items() if cell.replace(".", "").isdigit()}
-        rows[cells[keys[0]]] = {**cells, **numbers}
+        name, *cells = line.split(maxsplit=len(keys))
+        given = {key: cell for key, cell in zip(keys, cells) if cell != "-" and key != "note"}
+        numbers = {key: json.loads(cell) for key, cell in given.items() if cell.replace(".", "").isdigit()}
+        rows[name] = {first: name, **given, **numbers}
     return rows
 
 
@@ -104,7 +104,7 @@ int4         4        - -
 """
 BITS: dict[str, int] = {name: row["bits"] for name, row in catalogue(PRECISIONS).items()}
 COMPUTING = [name for name, row in catalogue(PRECISIONS).items() if "computes" in row]
-LOWER = {name: row.get("lower", "").split(",") for name, row in catalogue(PRECISIONS).items()}
+LOWER = {name: re.findall(r"\w+", row.get("lower", "")) for name, row in catalogue(PRECISIONS).items()}
 SPLITS = {"seq": "keys split", "head": "heads split", "batch": "sequences split"}
 LINKS = {"pcie": "PCIe", "nvlink": "NVLink"}
 Read = TypeVar("Read")  # what a reader makes of a text
@@ -121,7 +121,7 @@ def dashed(name: str) -> str:
 
 
 class InputError(argparse.ArgumentTypeError):
-    """What the user gave cannot be used; the message says what, why and what is allowed."""
+    """What the user gave cannot be used; the message, which argparse passes on, says what, why and what is allowed."""
 
 
 def naming(where: str, read: Callable[..., Read], *arguments: Any) -> Read:
@@ -364,6 +364,7 @@ ALL_CONSTANTS = list(map(base_name, MEASURED_KEYS))
 LINK_STARTS = {"nvlink": "link_", "pcie": "pcie_"}
 LINK_CONSTANTS = {link: [x for x in ALL_CONSTANTS if x.startswith(start)] for link, start in LINK_STARTS.items()}
 KERNEL_CONSTANTS = [x for x in ALL_CONSTANTS if not x.startswith(tuple(LINK_STARTS.values()))]
+LATENT = "latent_bandwidth_efficiency"
 Constants = Mapping[str, float]  # these, among the other figures of a GPU
 
 
@@ -666,7 +667,7 @@ def check_case(gpu: GPU, model: Model, work: Workload) -> None:
     if work.split == "head" and not model.divides(work.ngpu):
         works = [str(n) for n in range(1, 257) if model.divides(n)][:12]
         heads = " and ".join(f"{each.n_head} heads, {each.n_kv_head} K/V" for each in model.layers)
-        evenly = f"--ngpu {', '.join(works)} do; --split seq takes any number"
+        evenly = f"such as --ngpu {', '.join(works)}; --split seq takes any number"
         raise InputError(f"--split head: {work.ngpu} GPUs do not share {heads} evenly ({evenly})")
     required_figure(gpu, "dtype", work.dtype, gpu.peaks)
     if work.ngpu > 1:
@@ -823,7 +824,7 @@ def with_defaults(scope: dict[str, Any], name: str) -> Config:
     rows = [row for types, row in CLASS_DEFAULTS.items() if name in types.split()]
     inner = scope["attn_config"] if isinstance(scope.get("attn_config"), dict) else {}  # MPT, DBRX
     own = scope.get("per_layer_config") or {}
-    of_numbers = isinstance(own, dict) and all(map(str.isdecimal, own))
+    of_numbers = isinstance(own, dict) and all(re.fullmatch("[0-9]{1,9}", i) for i in own)
     if not of_numbers or any(not isinstance(each, dict) or each.get("skip") for each in own.values()):
         raise InputError("per_layer_config must hold objects under the numbers of layers, and none that has a skip")
     config = {key: value for row in rows for key, value in row.items() if key not in said}
@@ -883,14 +884,12 @@ def scheduled(config: Config, entry: re.Match[str], n: int) -> list[str]:
         value = config.get(key)
         if not value or only not in entry.group():
             continue
-        count = isinstance(value, (int, float))
+        said = naming(key, COUNT.checked, value) if isinstance(value, (int, float)) else value
         try:
-            kinds = [
-                LAYER_KINDS[x] for x in itertools.islice(rule(COUNT.checked(value) if count else value, config), n)
-            ]
+            kinds = [LAYER_KINDS[name] for name in itertools.islice(rule(said, config), n)]
         except KeyError as error:
             raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
-        except (TypeError, ValueError, AttributeError, InputError):
+        except (TypeError, ValueError, AttributeError):
             raise InputError(f"{key} {quoted(value)}: not a layer schedule") from None
         if len(kinds) < n or set(kinds) == {"none"}:
             raise InputError(f"{key} has {len(kinds)} entries for {n} layers, or no attention")
@@ -1120,7 +1119,7 @@ class Terms(NamedTuple):
     @property
     def parts(self) -> dict[str, float]:
         """Seconds of each term by its name."""
-        return dict(zip(TERMS, self))
+        return {name: getattr(self, f"{name}_s") for name in TERMS}
 
     @property
     def limit(self) -> str:
@@ -1218,7 +1217,7 @@ class Shares(NamedTuple):
 class Layer(NamedTuple):
     """One layer of a kind."""
 
-    shape: Layers
+    shape: Layers  # as its kernels see it: of absorbed latents one K/V head, as wide as they are
     operands: Operands
     share: Shares
     kernels: Sequence[tuple[Kernel, Terms]]
@@ -1396,7 +1395,7 @@ def kernel_estimate(kernel: Kernel, compute: float, memory: float, constants: Co
     multiprocessors, attained = constants["multiprocessors"], compute * constants["compute_efficiency"]
     busy_s = max(kernel.flops / attained, kernel.exponentials / (constants["exponentials"] * multiprocessors))
     compute_s = kernel.tail_flops * multiprocessors / attained + busy_s
-    efficiency = constants["latent_bandwidth_efficiency" if kernel.overlaps else "bandwidth_efficiency"]
+    efficiency = constants[LATENT if kernel.overlaps else "bandwidth_efficiency"]
     memory_s = kernel.bytes / (memory * efficiency)
     work_s = max(compute_s, memory_s) if kernel.overlaps else compute_s + memory_s
     further = max(0.0, kernel.tiles / multiprocessors - 1) * (128 + kernel.width) / 256
@@ -1432,9 +1431,9 @@ def exchange_estimate(exchange: Exchange, n: int, link: str, rate: float, consta
 def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, constants: Constants | None) -> Layer:
     """One layer by the bound, or with constants by the estimate."""
     compute, memory, link = gpu.peaks[work.dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
-    layers, ops = operands(layers, work)
-    share, exchanges = shared_out(layers, ops, work, output)
-    kernels = layer_kernels(layers, ops, work, share)
+    shape, ops = operands(layers, work)
+    share, exchanges = shared_out(shape, ops, work, output)
+    kernels = layer_kernels(shape, ops, work, share)
     bounds = kernel_terms = [kernel_bound(kernel, compute, memory) for kernel in kernels]
     exchange_s = [exchange_bound(each, link) for each in exchanges]
     bound_s = max(math.fsum([terms.bound_s for terms in bounds]), math.fsum(exchange_s))
@@ -1457,7 +1456,7 @@ def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, co
     )
     terms = alone._replace(sync_s=sync_s, total_s=total_s, bound_s=bound_s)
     ran, sent = list(zip(kernels, kernel_terms)), list(zip(exchanges, exchange_s))
-    return Layer(layers, ops, share, kernels=ran, exchanges=sent, counts=counts, terms=terms)
+    return Layer(shape, ops, share, kernels=ran, exchanges=sent, counts=counts, terms=terms)
 
 
 def longest_rows(growth: list[tuple[int, int]], budget_bits: int) -> int | None:
@@ -1624,7 +1623,7 @@ def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[
 def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
     """What the flags of a case could be instead, and what that means."""
     work, arithmetic = case.work, [name for name in LOWER[case.work.dtype] if name in case.gpu.peaks]
-    narrower = {held: [name for name in LOWER[held] if name and BITS[name] < BITS[held]] for held in BITS}
+    narrower = {held: [name for name in LOWER[held] if BITS[name] < BITS[held]] for held in BITS}
     return {
         "fused": {True: "one fused kernel", False: "separate kernels"},
         "split": SPLITS if work.ngpu > 1 else {},
@@ -1670,8 +1669,10 @@ def what_would_help(case: Analysis) -> list[Change]:
     def worth(change: Change) -> tuple[bool, float]:
         return change.fits, change.step_gain or change.attention_gain
 
-    # Add the flag that helps most of those that go on helping once the others are in.
-    while steps := [step for step in steps if worth(step) >= (best.memory.fits, 1.01)]:
+    while True:  # add the flag that helps most of those that go on helping once the others are in
+        steps = [step for step in steps if worth(step) >= (best.memory.fits, 1.01)]
+        if not steps:
+            break
         best = max(steps, key=worth).after
         steps = [step for flag in flags for step in changes_to(best, what, best.model, best.work._replace(**flag))]
     single = [change.flags for change in changes]
@@ -1762,17 +1763,16 @@ def common_text(axes: Mapping[str, Sequence[Any]], counts: Collection[int]) -> l
 
 def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
     """The values of every key that --set names."""
-    keys = {f"{section}.{name}": key for section in CONFIG_KEYS for name, key in CONFIG_KEYS[section].items()}
-    numbers = {name: key for name, key in keys.items() if not key.text}
+    known = {f"{part}.{name}": key for part, keys in CONFIG_KEYS.items() for name, key in keys.items() if not key.text}
     figures: dict[str, Sequence[Any]] = {}
     for text in texts:
         name, _, values = text.partition("=")
-        if name not in numbers:
-            hint = did_you_mean(name, numbers) or " (a number of the config, such as GPU.bandwidth)"
+        if name not in known:
+            hint = did_you_mean(name, known) or " (a number of the config, such as GPU.bandwidth)"
             raise InputError(f"--set {quoted(name)} is not a key that takes a number{hint}")
         if name in figures:
             raise InputError(f"--set {name} is given twice")
-        figures[name] = naming(f"--set {name}", values_flag, values, numbers[name])
+        figures[name] = naming(f"--set {name}", values_flag, values, known[name])
     return figures
 
 
@@ -1943,7 +1943,7 @@ def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
     yield f"work       {work.phase}: {plural(work.batch, 'sequence')}, {new} each, {plural(work.seq, 'key')}"
     without = model.n_layer - sum(each.n_layer for each in model.layers)
     rest = f", {without} layers without a cache" if without else ""
-    yield f"model      {model.name or 'config'} (from {model.source}){rest}"
+    yield f"model      {value_text(model)} (from {model.source}){rest}"
     for layer in case.layers:
         shape, form = layer.shape, layer.operands.latent_form
         width = f"{shape.dim_qk}" if shape.dim_v == shape.dim_qk else f"{shape.dim_qk}/{shape.dim_v}"
@@ -2129,7 +2129,7 @@ def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
 
 def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """One case: an object for people too; several: one object a line. First the columns, then what they do not have."""
-    shapes = "kind n_layer n_head n_kv_head dim_qk dim_v".split()
+    names = "kind n_layer n_head n_kv_head dim_qk dim_v".split()
     for outcome in outcomes:
         record: dict[str, Any] = {"schema": 2, **dict(zip(COLUMNS, cells_of(outcome)))}
         if isinstance(outcome, Analysis):
@@ -2137,7 +2137,7 @@ def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
             record["half_seq"] = half_length(outcome)
             record["layers"] = [
                 {
-                    **{name: getattr(layer.shape, name) for name in shapes},
+                    **{name: getattr(layer.shape, name) for name in names},
                     "window_keys": layer.shape.window or None,
                     **layer.operands._asdict(),
                     **layer.counts._asdict(),
@@ -2355,7 +2355,6 @@ STARTS: dict[str, float] = {
     **dict(zip(LINK_CONSTANTS["nvlink"], (3e-6, 0.4e-6, 5e-6, 25e-6, 0.7))),
     **dict(zip(LINK_CONSTANTS["pcie"], (3e-6, 1.5e-6, 0.6))),
 }
-LATENT = "latent_bandwidth_efficiency"
 NOT_SEEN = {"exponentials": 1e12, "tile_s": 0.0, "wave_s": 0.0}  # figures at which these cost nothing
 
 
@@ -2399,8 +2398,8 @@ def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
     # of 192 with values of 128.
     least = layers._replace(dim_v=128) if layers.dim_v == 192 else layers
     fastest = gpu.peaks.get("fp8", compute) if kv_dtype == "fp8" else compute
-    shapes = [operands(each, work) for each in (layers, least)]
-    kernel, shortest = (layer_kernels(each, ops, work, Shares())[0] for each, ops in shapes)
+    seen = [operands(each, work) for each in (layers, least)]
+    kernel, shortest = (layer_kernels(shape, ops, work, Shares())[0] for shape, ops in seen)
     return Measured(
         gpu=gpu,
         kind=f"latent {phase}" if layers.kv_lora_rank else phase,
@@ -2410,7 +2409,7 @@ def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
         needed=KERNEL_CONSTANTS,
         bound_s=kernel_bound(shortest, fastest, memory).bound_s,
         estimate=lambda constants: kernel_estimate(kernel, compute, memory, constants).total_s,
-        resident=shapes[0][1].kv_bytes > gpu.figures.get("last_level_cache", 0),
+        resident=seen[0][1].kv_bytes > gpu.figures.get("last_level_cache", 0),
     )
 
 
@@ -2419,7 +2418,7 @@ def read_measured(text: str, gpu_for: Callable[[str], GPU | None], link: str | N
     import csv  # only this needs it
 
     separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.DictReader(text.split("\n"), delimiter=separator, skipinitialspace=True)
+    reader = csv.DictReader(text.splitlines(True), delimiter=separator, skipinitialspace=True)
     try:
         lines = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
@@ -2631,7 +2630,7 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def split_flags(argv: Sequence[str] | None) -> dict[str, Any]:
+def read_flags(argv: Sequence[str] | None) -> dict[str, Any]:
     """The values of the flags that are given; InputError for an argument that is none."""
     words = sys.argv[1:] if argv is None else argv
     for flag, word in zip(("", *words), words):
@@ -2653,9 +2652,9 @@ def split_flags(argv: Sequence[str] | None) -> dict[str, Any]:
     return {name: value for name, value in vars(parsed).items() if value is not None}
 
 
-def check_flags(values: dict[str, Any]) -> dict[str, Any]:
-    """The flags themselves; InputError for those that contradict each other."""
-    if "fp16" in values and values.setdefault("dtype", ["fp16"]) != ["fp16"]:
+def check_flags(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags, with those that others are short for; InputError for those that contradict each other."""
+    if "fp16" in values and values.get("dtype", ["fp16"]) != ["fp16"]:
         raise InputError(f"--fp16 and --dtype {','.join(values['dtype'])} contradict each other")
     for name in ("config", "measured"):
         if values.get(name) == "":
@@ -2673,7 +2672,7 @@ def check_flags(values: dict[str, Any]) -> dict[str, Any]:
             raise InputError("--format has no meaning beside --measured, but for json with --fit")
         if len(values.get("link", "")) > 1:
             raise InputError("--link takes one value beside --measured")
-    return values
+    return {**values, "dtype": ["fp16"]} if "fp16" in values else {**values}
 
 
 def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
@@ -2752,7 +2751,7 @@ def measure(flags: Mapping[str, Any]) -> Iterator[str]:
 
 def answer(argv: Sequence[str] | None) -> Iterator[str]:
     """The text for a command line, in pieces; InputError for one that cannot be answered."""
-    given = split_flags(argv)
+    given = read_flags(argv)
     if "help" in given:
         yield parser().format_help()
     elif "version" in given:

@@ -921,7 +921,7 @@ class Configs(ScriptTest):
             with self.subTest(ngpu=ngpu, model=model):
                 error = self.refusal(*flags, str(ngpu))
                 self.assertIn(f"--split head: {ngpu} GPUs do not share", error)
-                self.assertIn(f"(--ngpu {works} do;", error)
+                self.assertIn(f"(such as --ngpu {works};", error)
                 for count in works.split(", "):
                     self.answer(*flags, count, warning="")
 
