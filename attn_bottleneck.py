@@ -1401,7 +1401,8 @@ def kernel_estimate(kernel: Kernel, compute: float, memory: float, constants: Co
     further = max(0.0, kernel.tiles / multiprocessors - 1) * (128 + kernel.width) / 256
     waves_s = max(0.0, constants["wave_s"] * further - work_s)
     overhead_s = constants["launch_s"] + waves_s + constants["tile_s"] * kernel.full_tiles / multiprocessors
-    return Terms(compute_s, memory_s, overhead_s=overhead_s, total_s=work_s + overhead_s)
+    bound_s = kernel_bound(kernel, compute, memory).bound_s
+    return Terms(compute_s, memory_s, overhead_s=overhead_s, total_s=work_s + overhead_s, bound_s=bound_s)
 
 
 def exchange_bound(exchange: Exchange, link: float) -> float:
@@ -1434,12 +1435,11 @@ def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, co
     shape, ops = operands(layers, work)
     share, exchanges = shared_out(shape, ops, work, output)
     kernels = layer_kernels(shape, ops, work, share)
-    bounds = kernel_terms = [kernel_bound(kernel, compute, memory) for kernel in kernels]
+    kernel_terms = [kernel_bound(kernel, compute, memory) for kernel in kernels]
     exchange_s = [exchange_bound(each, link) for each in exchanges]
-    bound_s = max(math.fsum([terms.bound_s for terms in bounds]), math.fsum(exchange_s))
+    bound_s = max(math.fsum([terms.bound_s for terms in kernel_terms]), math.fsum(exchange_s))
     if constants is not None:
-        estimates = [kernel_estimate(kernel, compute, memory, constants) for kernel in kernels]
-        kernel_terms = [terms._replace(bound_s=bound.bound_s) for terms, bound in zip(estimates, bounds)]
+        kernel_terms = [kernel_estimate(kernel, compute, memory, constants) for kernel in kernels]
         exchange_s = [exchange_estimate(each, work.ngpu, work.link, link, constants) for each in exchanges]
     alone, sync_s = summed([(1, terms) for terms in kernel_terms]), math.fsum(exchange_s)
     total_s = bound_s if constants is None else alone.total_s + sync_s
