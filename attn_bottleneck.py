@@ -2513,8 +2513,8 @@ def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
     ratios = [(row, row.ratio(constants)) for row in rows]
     for kind in sorted({row.kind for row in rows}, key=KINDS.index):
         some = [each for each in ratios if each[0].kind == kind]
-        sizes = REDUCE_SIZES if kind == "all-reduce" else KERNEL_SIZES
-        classes = {name: [each for each in some if low <= each[0].size < high] for name, low, high in sizes}
+        bands = REDUCE_SIZES if kind == "all-reduce" else KERNEL_SIZES
+        classes = {name: [each for each in some if low <= each[0].size < high] for name, low, high in bands}
         counts = sorted({row.ngpu for row, _ in some} - {1})
         classes.update({f"{ngpu} GPUs": [each for each in some if each[0].ngpu == ngpu] for ngpu in counts})
         for name, group in classes.items():
