@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import runpy
 import signal
@@ -88,6 +89,18 @@ class Start(ScriptTest):
         ):
             runpy.run_path(str(SCRIPT), run_name="__main__")
         self.assertEqual(stopped.exception.code, 2)
+
+    def test_older_pythons_are_told(self) -> None:
+        """One line, from a file that Python 3.7 can read."""
+        ast.parse(SCRIPT.read_text(), feature_version=(3, 7))
+        with (
+            mock.patch.object(sys, "version_info", (3, 8, 18)),
+            mock.patch.object(sys, "stderr") as stderr,
+            self.assertRaises(SystemExit) as stopped,
+        ):
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        self.assertEqual(stopped.exception.code, 2)
+        stderr.write.assert_called_once_with("attn_bottleneck.py: error: Python 3.9 or newer is needed\n")
 
     def test_output_is_the_same_under_any_locale(self) -> None:
         plain = process(env={"PATH": os.environ["PATH"], "LC_ALL": "C"})
