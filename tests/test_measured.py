@@ -476,6 +476,13 @@ class Fit(ScriptTest):
         table, _, section = out.partition("{")
         return table, json.loads("{" + section)["GPU"]
 
+    def test_linear_equations(self) -> None:
+        """By hand: x = (1, -2, 3); a damping of one doubles the diagonal."""
+        matrix = [[4.0, 1.0, 2.0], [1.0, 5.0, 3.0], [2.0, 3.0, 6.0]]
+        for damping, right in ((0.0, [8.0, 0.0, 14.0]), (1.0, [12.0, -10.0, 32.0])):
+            for value, expected in zip(ab.solved(matrix, right, damping), (1, -2, 3)):
+                self.assertAlmostEqual(value / expected, 1, delta=1e-7)
+
     def test_finds_the_constants_of_a_formula(self) -> None:
         text = synthetic(random.Random(6), [16, 64, 256], self.seconds)
         table, section = self.fitted(text, "--gpu", "h100-sxm")
