@@ -337,6 +337,10 @@ class Published(ScriptTest):
         self.assertEqual(kernels[0]["bytes"], 2 * (4096 * 576 + 4096 * 32 * 256))
         unfused = self.quantity(DEEPSEEK, "--dtype bf16 --query 4096 --seq 8192", LAYER + "kernels")
         self.assertEqual(len(unfused), 4)
+        # It reads and computes one after the other, as the attention of plain heads does.
+        for kernel in self.quantity(DEEPSEEK, flags, LAYER + "kernels", SLOW):
+            self.close(kernel["total_s"], kernel["compute_s"] + kernel["memory_s"] + kernel["overhead_s"])
+            self.assertLess(kernel["bound_s"], kernel["total_s"])
 
     def test_constants_make_the_estimate(self) -> None:
         flags = f"{FUSED} {HEADS} --ngpu 4 --batch 4 --seq 4097"
