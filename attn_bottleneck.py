@@ -104,7 +104,7 @@ int4         4        - -
 """
 BITS: dict[str, int] = {name: row["bits"] for name, row in catalogue(PRECISIONS).items()}
 COMPUTING = [name for name, row in catalogue(PRECISIONS).items() if "computes" in row]
-LOWER = {name: re.findall(r"\w+", row.get("lower", "")) for name, row in catalogue(PRECISIONS).items()}
+LOWER = {name: row["lower"].split(",") if "lower" in row else [] for name, row in catalogue(PRECISIONS).items()}
 SPLITS = {"seq": "keys split", "head": "heads split", "batch": "sequences split"}
 LINKS = {"pcie": "PCIe", "nvlink": "NVLink"}
 Read = TypeVar("Read")  # what a reader makes of a text
