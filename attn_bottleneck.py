@@ -1387,7 +1387,7 @@ def kernel_bound(kernel: Kernel, compute: float, memory: float) -> Terms:
     return Terms(compute_s, memory_s, total_s=longer_s, bound_s=longer_s)
 
 
-def kernel_estimate(kernel: Kernel, compute: float, memory: float, constants: Constants) -> Terms:
+def kernel_estimate(kernel: Kernel, bound: Terms, compute: float, memory: float, constants: Constants) -> Terms:
     """At the part of the datasheet's FLOP/s and bytes/s that measured kernels reach. They overlap computing and reading
     little, but for absorbed latent attention. What a tile costs beyond the first of a multiprocessor is hidden behind
     either, what it costs to begin and end one with many rows is not.
@@ -1401,8 +1401,7 @@ def kernel_estimate(kernel: Kernel, compute: float, memory: float, constants: Co
     further = max(0.0, kernel.tiles / multiprocessors - 1) * (128 + kernel.width) / 256
     waves_s = max(0.0, constants["wave_s"] * further - work_s)
     overhead_s = constants["launch_s"] + waves_s + constants["tile_s"] * kernel.full_tiles / multiprocessors
-    bound_s = kernel_bound(kernel, compute, memory).bound_s
-    return Terms(compute_s, memory_s, overhead_s=overhead_s, total_s=work_s + overhead_s, bound_s=bound_s)
+    return Terms(compute_s, memory_s, overhead_s=overhead_s, total_s=work_s + overhead_s, bound_s=bound.bound_s)
 
 
 def exchange_bound(exchange: Exchange, link: float) -> float:
@@ -1439,7 +1438,7 @@ def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, co
     exchange_s = [exchange_bound(each, link) for each in exchanges]
     bound_s = max(math.fsum([terms.bound_s for terms in kernel_terms]), math.fsum(exchange_s))
     if constants is not None:
-        kernel_terms = [kernel_estimate(kernel, compute, memory, constants) for kernel in kernels]
+        kernel_terms = [kernel_estimate(*each, compute, memory, constants) for each in zip(kernels, kernel_terms)]
         exchange_s = [exchange_estimate(each, work.ngpu, work.link, link, constants) for each in exchanges]
     alone, sync_s = summed([(1, terms) for terms in kernel_terms]), math.fsum(exchange_s)
     total_s = bound_s if constants is None else alone.total_s + sync_s
@@ -1742,11 +1741,10 @@ def value_text(value: Any) -> str:
     return "config" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def common_text(axes: Mapping[str, Sequence[Any]], counts: Collection[int]) -> list[str]:
+def common_text(axes: Mapping[str, Sequence[Any]], ends: Iterable[Sequence[Any]], counts: Collection[int]) -> list[str]:
     """What the cases have in common, as a heading: of what was not said, all that is taken."""
     first, works = {name: values[0] for name, values in axes.items()}, []
-    for end in (0, -1):
-        gpus, models = (changed_at(end, axis, axes) for axis in SECTIONS)
+    for gpus, models in ends:
         every = itertools.islice(itertools.product(gpus, models, counts, axes["dtype"]), 5000)
         works += [workload(gpu, model, {**first, "ngpu": n, "dtype": dtype}) for gpu, model, n, dtype in every]
     names = "gen gpu model ngpu seq batch query dtype kv_dtype weight_dtype split link fused".split()
@@ -1782,8 +1780,9 @@ def read_sweep(flags: Mapping[str, Any]) -> Sweep:
     axes = {name: flags.get(name) or [taken.get(name)] for name in AXES}
     axes.update({"gpu": gpus, "model": models, **set_figures(flags.get("set", []))})
     counts = dict.fromkeys((axes["ngpu"][0], axes["ngpu"][-1], *axes["ngpu"][:99]))  # both ends, some between
+    ends = [[changed_at(end, axis, axes) for axis in SECTIONS] for end in (0, -1)]
     lacking = ""  # a GPU that has no estimate of some case; of what --set changes, by the ends of its values
-    for gpu in changed_at(0, "gpu", axes) + changed_at(-1, "gpu", axes):
+    for gpu in itertools.chain.from_iterable(gpus for gpus, _ in ends):
         used = {(n, link or gpu.joining_link(n)) for n in counts for link in axes["link"]}
         if not all(gpu.has_estimate(n, link) for n, link in used if n == 1 or link in gpu.links):
             lacking = lacking or gpu.name
@@ -1792,7 +1791,7 @@ def read_sweep(flags: Mapping[str, Any]) -> Sweep:
         varying=[name for name, values in axes.items() if len(values) > 1],
         total=math.prod(map(len, axes.values())),
         given=frozenset(flags),
-        common=[*common_text(axes, counts), f"bounds: {lacking} lacks constants" if lacking else "estimates"],
+        common=[*common_text(axes, ends, counts), f"bounds: {lacking} lacks constants" if lacking else "estimates"],
         bounds=bool(lacking),
     )
 
@@ -1800,18 +1799,19 @@ def read_sweep(flags: Mapping[str, Any]) -> Sweep:
 def analysed(asked: Mapping[str, Any], changed: Mapping[str, Any], bounds: bool) -> Analysis:
     """The answer for one combination; InputError for what cannot be."""
     gpu, model = (naming("--set:", with_figures, asked[axis], changed) for axis in SECTIONS)
-    return analyse(gpu, model, workload(gpu, model, asked), bounds)._replace(changed=changed)
+    case = analyse(gpu, model, workload(gpu, model, asked), bounds)
+    return case._replace(changed=changed) if changed else case
 
 
 def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
     """The outcome of every combination; like is compared with like."""
-    first = {name: values[0] for name, values in sweep.axes.items()}
+    first, keys = {name: values[0] for name, values in sweep.axes.items()}, [key for key in sweep.axes if "." in key]
     for number in range(sweep.total):
         asked, rest = dict(first), number
         for name in reversed(sweep.varying):
             rest, at = divmod(rest, len(sweep.axes[name]))
             asked[name] = sweep.axes[name][at]
-        changed = {key: asked[key] for key in asked if "." in key}
+        changed = {key: asked[key] for key in keys}
         try:
             yield analysed(asked, changed, sweep.bounds)
         except InputError as error:
@@ -2400,6 +2400,7 @@ def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
     fastest = gpu.peaks.get("fp8", compute) if kv_dtype == "fp8" else compute
     seen = [operands(each, work) for each in (layers, least)]
     kernel, shortest = (layer_kernels(shape, ops, work, Shares())[0] for shape, ops in seen)
+    bound = kernel_bound(kernel, compute, memory)
     return Measured(
         gpu=gpu,
         kind=f"latent {phase}" if layers.kv_lora_rank else phase,
@@ -2408,7 +2409,7 @@ def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
         seconds=us / 1e6,
         needed=KERNEL_CONSTANTS,
         bound_s=kernel_bound(shortest, fastest, memory).bound_s,
-        estimate=lambda constants: kernel_estimate(kernel, compute, memory, constants).total_s,
+        estimate=lambda constants: kernel_estimate(kernel, bound, compute, memory, constants).total_s,
         resident=seen[0][1].kv_bytes > gpu.figures.get("last_level_cache", 0),
     )
 
