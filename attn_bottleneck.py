@@ -80,12 +80,11 @@ PROGRAM = "attn-bottleneck" if os.path.basename(sys.argv[0]) == "attn-bottleneck
 def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
     """The rows of a table by name, as the sections of a config; its first line names the keys, a blank one ends it."""
     head, *lines = table.partition("\n\n")[0].splitlines()
-    (first, *keys), rows = head.split(), {}
+    keys, rows = head.split(), {}
     for line in lines:
-        name, *cells = line.split(maxsplit=len(keys))
-        given = {key: cell for key, cell in zip(keys, cells) if cell != "-" and key != "note"}
-        numbers = {key: json.loads(cell) for key, cell in given.items() if cell.replace(".", "").isdigit()}
-        rows[name] = {first: name, **given, **numbers}
+        cells = line.split(maxsplit=len(keys) - 1)
+        given = [(key, cell) for key, cell in zip(keys, cells) if cell != "-" and key != "note"]
+        rows[cells[0]] = {key: json.loads(cell) if cell.replace(".", "").isdigit() else cell for key, cell in given}
     return rows
 
 
@@ -93,18 +92,18 @@ def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
 # that it has.
 PRECISIONS = """\
 precision bits computes lower
-fp32        32      yes tf32,fp16,bf16
-tf32        32      yes fp16,bf16
-fp16        16      yes fp8,int8
-bf16        16      yes fp8,int8
+fp32        32      yes tf32 fp16 bf16
+tf32        32      yes fp16 bf16
+fp16        16      yes fp8 int8
+bf16        16      yes fp8 int8
 fp8          8      yes fp4
-int8         8      yes int4,fp4
+int8         8      yes int4 fp4
 fp4          4      yes -
 int4         4        - -
 """
 BITS: dict[str, int] = {name: row["bits"] for name, row in catalogue(PRECISIONS).items()}
 COMPUTING = [name for name, row in catalogue(PRECISIONS).items() if "computes" in row]
-LOWER = {name: row["lower"].split(",") if "lower" in row else [] for name, row in catalogue(PRECISIONS).items()}
+LOWER = {name: row.get("lower", "").split() for name, row in catalogue(PRECISIONS).items()}
 SPLITS = {"seq": "keys split", "head": "heads split", "batch": "sequences split"}
 LINKS = {"pcie": "PCIe", "nvlink": "NVLink"}
 Read = TypeVar("Read")  # what a reader makes of a text
@@ -189,15 +188,16 @@ class Key(NamedTuple):
 
     def typed(self, text: str) -> Any:
         """A number as people type it: counts with K and M, others with an exponent."""
-        count = re.fullmatch("([0-9]{1,40})([KkMm]?)", text) if self.whole else None
-        if count and re.match("0[0-9]", text):
-            raise InputError(f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count")
-        if count:
-            return self.checked(int(count[1]) * COUNT_UNITS[count[2].upper()])
-        if not self.whole and re.fullmatch("[0-9.eE+-]*[0-9]", text):
+        value: Any = text
+        if self.whole:
+            count = re.fullmatch("([0-9]{1,40})([KkMm]?)", text)
+            if count and re.match("0[0-9]", text):
+                raise InputError(f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count")
+            value = int(count[1]) * COUNT_UNITS[count[2].upper()] if count else text
+        elif re.fullmatch("[0-9.eE+-]*[0-9]", text):
             with contextlib.suppress(ValueError):
-                return self.checked(float(text) or 0.0)
-        return self.checked(text)
+                value = float(text) or 0.0
+        return self.checked(value)
 
 
 COUNT = Key("a whole number from {low} to 10^18", low=1, high=MAX_COUNT, whole=True)
@@ -214,19 +214,20 @@ def values_flag(text: str, key: Key = COUNT) -> Sequence[Any]:
     runs: list[Sequence[Any]] = []
     for part in text.split(","):
         low, *rest = part.split(":")
-        high, step = (rest or [low])[0], (rest[1:] or ["1"])[0]
+        high = rest[0] if rest else low
+        step = rest[1] if len(rest) > 1 else "1"
         first, last = key.typed(low), key.typed(high)
         by_factor = step[:1] in ("x", "X")
         amount = (COUNT if key.whole else FIGURE).typed(step[by_factor:])
         if len(rest) > 2 or first > last or (by_factor and (amount <= 1 or not first)):
             raise InputError(f"{quoted(part)} must be FIRST:LAST, from small to large; :STEP or :xFACTOR may follow")
-        if not rest or (key.whole and not by_factor):
-            runs.append(range(first, last + 1, amount) if rest else [first])
+        if key.whole and not by_factor:
+            runs.append(range(first, last + 1, amount))
             continue
-        values, slack = [first], 1 + 1e-12
-        while values[-1] < last * slack and len(values) <= MAX_LISTED:
+        values, end = [first], last * (1 + 1e-12)
+        while rest and values[-1] < end and len(values) <= MAX_LISTED:
             values.append(values[-1] * amount if by_factor else first + len(values) * amount)
-        runs.append(values if values[-1] <= last * slack else values[:-1])
+        runs.append(values if values[-1] <= end else values[:-1])
     if len(runs) == 1 and isinstance(runs[0], range):
         return runs[0]
     if sum(map(len, runs)) > MAX_LISTED:
@@ -234,7 +235,7 @@ def values_flag(text: str, key: Key = COUNT) -> Sequence[Any]:
     return [value for run in runs for value in run]
 
 
-BOOLEANS = {**dict.fromkeys(("true", "yes", "1", "on"), True), **dict.fromkeys(("false", "no", "0", "off"), False)}
+BOOLEANS = {**dict.fromkeys("true yes 1 on".split(), True), **dict.fromkeys("false no 0 off".split(), False)}
 
 
 def names_flag(known: Collection[str]) -> Callable[[str], Sequence[str]]:
@@ -382,7 +383,7 @@ class GPU(NamedTuple):
     def has_estimate(self, ngpu: int, link: str) -> bool:
         """Whether every constant is known that an estimate over so many GPUs needs."""
         needed = KERNEL_CONSTANTS if ngpu == 1 else [*KERNEL_CONSTANTS, *LINK_CONSTANTS[link]]
-        return all(name in self.figures for name in needed)
+        return set(needed) <= self.figures.keys()
 
     def joining_link(self, ngpu: int) -> str:
         """The scale-up link where there is one that joins so many, or no other; else PCIe."""
@@ -427,7 +428,6 @@ class Model(NamedTuple):
     n_layer: int  # all layers, those without a growing KV cache included
     layers: tuple[Layers, ...]  # those with attention, by kind
     params: Parameters | None  # None: unknown
-    hidden_size: int | None  # None: unknown
     figures: Mapping[str, Any]  # all by the config's keys, but in base units; of a published config, those of the whole
     source: str  # where they come from
     weight_dtype: str | None = None  # that it is published in, where that is narrow
@@ -456,9 +456,9 @@ class Workload(NamedTuple):
 
 def phase_of(query: int, seq: int, generates: bool) -> str:
     """All rows new is "prefill", one new row, still on chip, "decode", and in between "extend"."""
-    if query == seq and not (query == 1 and generates):
-        return "prefill"
-    return "decode" if query == 1 else "extend"
+    if query == 1 and (generates or seq > 1):
+        return "decode"
+    return "prefill" if query == seq else "extend"
 
 
 # ---------------------------------------------------------------------------------- reading
@@ -493,9 +493,8 @@ def known_keys(given: object, known: Collection[str], where: str) -> dict[str, A
         raise InputError(f"{where} must be an object {{...}}, not {quoted(given)}")
     for name in given:
         if name not in known:
-            hint = did_you_mean(name, known) or f" (known: {', '.join(known):.150})"
-            if name in ("architectures", "model_type"):
-                hint = " (a published config.json goes to --model)"
+            published = " (a published config.json goes to --model)" if name in ("architectures", "model_type") else ""
+            hint = published or did_you_mean(name, known) or f" (known: {', '.join(known):.150})"
             raise InputError(f"{where} has an unknown key {quoted(name)}{hint}")
     return given
 
@@ -536,19 +535,19 @@ def shaped(n_layer: int, n_head: int, widths: Mapping[str, int], window: int) ->
 
 def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
     """The counts of a Model section and what sits in experts; InputError for what cannot be."""
-    total, active = values.get("params_b"), values.get("active_params_b", values.get("params_b"))
-    experts, chosen = values.get("n_expert"), values.get("n_expert_active")
-    if active is not None and (total is None or active > total):
-        counts = f"{active:.12g} of {total or 0:.12g}"
+    total, experts, chosen = values.get("params_b", 0), values.get("n_expert"), values.get("n_expert_active")
+    active = values.get("active_params_b", total)
+    if active > total:
+        counts = f"{active:.12g} of {total:.12g}"
         raise InputError(f"Model.active_params_b must be at most params_b, and stand beside it: {counts}")
     if (experts is None) != (chosen is None):
         raise InputError("Model.n_expert and n_expert_active must stand together")
     if experts and chosen > experts:
         raise InputError(f"Model.n_expert_active must be at most n_expert {experts}, not {chosen}")
-    if total is None or active > total * (1 - 1e-9):  # figures are rounded
-        return total and Parameters(total, total)
+    if not total or active > total * (1 - 1e-9):  # figures are rounded
+        return Parameters(total, total) if total else None
     part = chosen / experts if experts else active / total
-    if experts and active * experts < total * chosen * (1 - 1e-9):
+    if active < total * part * (1 - 1e-9):
         allowed = f"at least {part:.3g} of params_b, the part of the experts that is active"
         raise InputError(f"Model.active_params_b must be {allowed}")
     return Parameters(total, active, min(total, (total - active) / (1 - part)), part)
@@ -557,22 +556,23 @@ def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
 def made_model(figures: Mapping[str, Any], source: str, name: str | None = None, weights: str | None = None) -> Model:
     """A model of figures in base units; InputError for those that contradict each other."""
     latent = "kv_lora_rank" in figures
-    for key in sorted(figures.keys() & {"dim_head", "n_kv_head"}) if latent else ():
-        raise InputError(f"Model.{key} has no meaning beside kv_lora_rank")
+    for key in ("dim_head", "n_kv_head"):
+        if latent and key in figures:
+            raise InputError(f"Model.{key} has no meaning beside kv_lora_rank")
     for key in LATENT_KEYS if latent else ["dim_head"]:
         if key not in figures:
             raise InputError(f"Model.{key} is missing")
-    n_layer, n_head, without = figures["n_layer"], figures["n_head"], figures.get("n_layer_no_cache", 0)
-    windowed = figures.get("n_layer_window", n_layer - without if "window" in figures else 0)
-    if windowed and "window" not in figures:
+    n_layer, without, window = figures["n_layer"], figures.get("n_layer_no_cache", 0), figures.get("window", 0)
+    attending = n_layer - without
+    windowed = figures.get("n_layer_window", attending if window else 0)
+    if windowed and not window:
         raise InputError("Model.window is missing: n_layer_window needs it")
-    if n_layer - without < max(windowed, 1):
+    if attending < max(windowed, 1):
         allowed = "must be more than n_layer_no_cache and hold n_layer_window"
         raise InputError(f"Model.n_layer {allowed}: {n_layer}, {without}, {windowed}")
-    kinds = (n_layer - without - windowed, 0), (windowed, figures.get("window", 0))
-    layers = tuple([shaped(n, n_head, figures, window) for n, window in kinds if n])
-    params, hidden = read_parameters(figures), figures.get("hidden_size")
-    return Model(name, n_layer, layers, params, hidden, figures, source, weights)
+    kinds = (attending - windowed, 0), (windowed, window)
+    layers = tuple([shaped(n, figures["n_head"], figures, keys) for n, keys in kinds if n])
+    return Model(name, n_layer, layers, read_parameters(figures), figures, source, weights)
 
 
 def with_figures(subject: Any, changes: Mapping[str, Any]) -> Any:
@@ -586,9 +586,10 @@ def with_figures(subject: Any, changes: Mapping[str, Any]) -> Any:
         return made_gpu(figures, subject.source)
     if "n_head" in subject.figures:
         return made_model(figures, subject.source, subject.name, subject.weight_dtype)
-    if own.keys() - WHOLE_KEYS:
-        raise InputError(f"Model.{min(own.keys() - WHOLE_KEYS)} is the file's own: --set takes what is of the whole")
-    return subject._replace(params=read_parameters(figures), hidden_size=figures.get("hidden_size"), figures=figures)
+    stray = own.keys() - WHOLE_KEYS
+    if stray:
+        raise InputError(f"Model.{min(stray)} is the file's own: --set takes what is of the whole")
+    return subject._replace(params=read_parameters(figures), figures=figures)
 
 
 def source_name(path: str) -> str:
@@ -651,8 +652,7 @@ def required_figure(gpu: GPU, flag: str, name: str, known: Mapping[str, float]) 
     if name in known:
         return known[name]
     has = f" (it has {', '.join(known)})" if known else ""
-    rows, start = catalogue(GPUS), squashed(gpu.name)
-    others = [other for other in rows if name in rows[other] and squashed(other).startswith(start)]
+    others = [x for x, row in catalogue(GPUS).items() if name in row and squashed(x).startswith(squashed(gpu.name))]
     has += f"; {others[0]} has one" if others else ""
     raise InputError(f"--{flag} {name}: {gpu.name} has no figure for it{has}")
 
@@ -695,7 +695,7 @@ shared_width shared_expert_intermediate_size shared_intermediate_size share_expe
 n_dense      first_k_dense_replace num_dense_layers moe_layer_start_index
 sparse_step  interleave_moe_layer_step decoder_sparse_step
 """
-NAMES = {line.split()[0]: line.split()[1:] for line in ALIASES.splitlines()}
+NAMES = {quantity: keys for quantity, *keys in map(str.split, ALIASES.splitlines())}
 ALL_ALIASES = {key for keys in NAMES.values() for key in keys}
 KIND_PARTS = {"windowed": "swa_|sliding_(?=att)", "full": "global_"}  # of keys for one kind
 TEXT_SCOPES = ("text_config", "llm_config", "llm_cfg", "language_config", "thinker_config")  # of text decoders
@@ -820,7 +820,7 @@ def text_scope(document: object) -> dict[str, Any]:
 
 def with_defaults(scope: dict[str, Any], name: str) -> Config:
     """A config over what its class takes, less what it says itself, by whatever name."""
-    said = {key for keys in NAMES.values() if not scope.keys().isdisjoint(keys) for key in keys}
+    said = {key for keys in NAMES.values() if scope.keys() & keys for key in keys}
     rows = [row for types, row in CLASS_DEFAULTS.items() if name in types.split()]
     inner = scope["attn_config"] if isinstance(scope.get("attn_config"), dict) else {}  # MPT, DBRX
     own = scope.get("per_layer_config") or {}
@@ -865,7 +865,7 @@ def refuse_unmodelled(config: Config, entry: re.Match[str]) -> None:
         of_layers = isinstance(value, list) and len(value) == count_at(config, "n_layer")
         telling = of_layers or (value not in (None, False, 1, -1, [], {}) and re.search(TELLING, key))
         plain = {re.sub(part, "", key) for part in KIND_PARTS.values()}
-        read = plain & ALL_ALIASES or (not isinstance(value, int) and any(key in keys.split() for keys in SCHEDULES))
+        read = plain & ALL_ALIASES or (not isinstance(value, int) and key in " ".join(SCHEDULES).split())
         if telling and not read and not re.search(HARMLESS, key):
             raise InputError(f"{key} {quoted(value)} may change its attention, and {model_type} was not checked")
 
@@ -904,17 +904,18 @@ def layer_kinds(config: Config, entry: re.Match[str]) -> list[str]:
     if n > len(INDEX):
         raise InputError(f"num_hidden_layers {n}: more layers than any model has")
     kinds, window, marks = scheduled(config, entry, n), window_keys(config), entry["marks"]
-    silent = config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
-    unsaid = silent and "use_sliding_window" not in config
-    if not kinds and ("*" in marks or (window and {*marks} & {*"%^?"}) or (unsaid and "%" in marks)):
+    no_window_key = config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
+    nothing_said = no_window_key and "use_sliding_window" not in config
+    if not kinds and ("*" in marks or (window and re.search("[%^?]", marks)) or (nothing_said and "%" in marks)):
         raise InputError("no layer_types, so which layers are of which kind is not known")
     kinds = kinds or ["full"] * n
-    kinds[-1] = "full" if entry["name"].startswith("gemma4") else kinds[-1]  # whatever the file says
-    if (unsaid and "windowed" in kinds) or (silent and config.get("use_sliding_window")):
+    if entry["name"].startswith("gemma4"):
+        kinds[-1] = "full"  # whatever the file says
+    if (nothing_said and "windowed" in kinds) or (no_window_key and config.get("use_sliding_window")):
         raise InputError("no sliding_window, but windowed layers")
-    always, never = window and "~" in marks, WINDOWED.isdisjoint(marks)  # whatever a file lists
-    read = {"full": "windowed"} if always else {"windowed": "full"} if never else {}
-    return [read.get(kind, kind) for kind in kinds]
+    all_windowed, windows_ignored = window and "~" in marks, WINDOWED.isdisjoint(marks)  # whatever a file lists
+    taken_as = {"full": "windowed"} if all_windowed else {"windowed": "full"} if windows_ignored else {}
+    return [taken_as.get(kind, kind) for kind in kinds]
 
 
 def of_layer(config: Config, kind: str, i: int) -> Config:
@@ -945,9 +946,10 @@ def key_value_heads(config: Config, n_head: int, of_class: str) -> int:
         return count_at(config, "multi_query_group_num")
     for key in ("n_shared_head", "n_heads_in_group"):  # PLaMo, Nemotron-NAS
         if config.get(key):
-            if n_head % count_at(config, key):
-                raise InputError(f"{key} {config[key]} does not divide {n_head} heads")
-            return n_head // count_at(config, key)
+            group = count_at(config, key)
+            if n_head % group:
+                raise InputError(f"{key} {group} does not divide {n_head} heads")
+            return n_head // group
     said = {key for key in NAMES["n_kv_head"] if config.get(key) is not None}
     several = config.get("new_decoder_architecture") or said - {"num_kv_heads"}  # that is not in use in Falcon 7B
     multi_query = "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}"
@@ -960,7 +962,8 @@ def key_value_heads(config: Config, n_head: int, of_class: str) -> int:
 
 def layer_shape(config: Config, kind: str, entry: re.Match[str]) -> Layers:
     """One layer with attention, as it sees the config; Layers of one."""
-    n_head, window = count_at(config, "n_head"), window_keys(config) if kind == "windowed" else 0
+    n_head = count_at(config, "n_head")
+    window = window_keys(config) if kind == "windowed" else 0
     if (config.get("kv_lora_rank") or "@" in entry["marks"]) and config.get("use_mla") is not False:
         if entry["name"] == "minicpm3":
             config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
@@ -1028,7 +1031,7 @@ def published_model(document: object, name: str, source: str) -> Model:
     config = with_defaults(scope, entry["name"])
     refuse_unmodelled(config, entry)
     kinds = layer_kinds(config, entry)
-    attending = ((i, kind) for i, kind in enumerate(kinds) if kind != "none")
+    attending = [(i, kind) for i, kind in enumerate(kinds) if kind != "none"]
     shapes = collections.Counter(layer_shape(of_layer(config, kind, i), kind, entry) for i, kind in attending)
     layers = sorted((one._replace(n_layer=n) for one, n in shapes.items()), key=lambda x: x.kind)
     sparse, window = ("index_topk", "sparse_config", "index_topk_blocks"), window_keys(config)
@@ -1041,8 +1044,8 @@ def published_model(document: object, name: str, source: str) -> Model:
     figures: dict[str, Any] = {"n_layer": len(kinds)}
     with contextlib.suppress(InputError, TypeError, KeyError):  # what is not said well is not known
         figures.update(sizes(config, entry, layers, len(kinds)))
-    params, hidden, warned = read_parameters(figures), figures.get("hidden_size"), [f"{name}: {x}" for x in notes]
-    return Model(name, len(kinds), tuple(layers), params, hidden, figures, source, notes=tuple(warned))
+    warned = tuple([f"{name}: {note}" for note in notes])
+    return Model(name, len(kinds), tuple(layers), read_parameters(figures), figures, source, notes=warned)
 
 
 # ------------------------------------------------------------------------------------------ by name
@@ -1124,10 +1127,10 @@ class Terms(NamedTuple):
     @property
     def limit(self) -> str:
         """The name of the largest term, of equal ones the first: the verdict."""
-        return max(self.parts.items(), key=operator.itemgetter(1))[0]
+        return max(TERMS, key=self.parts.__getitem__)
 
 
-TERMS = tuple(name[: -len("_s")] for name in Terms._fields if name not in ("total_s", "bound_s"))
+TERMS = tuple(name.removesuffix("_s") for name in Terms._fields if name not in ("total_s", "bound_s"))
 
 
 class Counts(NamedTuple):
@@ -1147,10 +1150,10 @@ class Counts(NamedTuple):
         return self.gpu_flops / self.gpu_bytes
 
 
-def summed(parts: Iterable[tuple[int, Any]]) -> Any:
+def summed(parts: Sequence[tuple[int, Any]]) -> Any:
     """The sum of records, each so many times; sum() would round floats otherwise from Python 3.12 on."""
-    times = [type(record)(*[count * value for value in record]) for count, record in parts]
-    return type(times[0])(*[functools.reduce(operator.add, values) for values in zip(*times)])
+    times = [[count * value for value in record] for count, record in parts]
+    return type(parts[0][1])(*[functools.reduce(operator.add, values) for values in zip(*times)])
 
 
 class Operands(NamedTuple):
@@ -1276,13 +1279,13 @@ def causal_pairs(seq: int, query: int, window: int) -> int:
     (21, 20)
     """
     context = seq - query
-    growing = query if not window else min(query, max(0, window - context))
+    growing = min(query, max(0, (window or seq) - context))
     return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
 
 
 def operands_in_form(form: str | None, layers: Layers, work: Workload) -> tuple[Layers, Operands]:
     query, heads, rank = work.query, work.batch * layers.n_head, layers.kv_lora_rank
-    keys = min(work.seq, layers.window + query - 1) if layers.window else work.seq
+    keys = min(work.seq, (layers.window or work.seq) + query - 1)
     stored, projected_rows = work.kv_dtype, 0
     if form == "absorbed":
         layers = layers._replace(n_kv_head=1, dim_qk=layers.row_elements, dim_v=rank)
@@ -1326,22 +1329,20 @@ def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) 
     if n == 1 or work.split == "batch":
         return Shares(**dict.fromkeys(Shares._fields, -(-batch // n) / batch)), []
     if work.split == "head":
-        kv = max(part, 1 / layers.n_kv_head)
-        return Shares(scores=part, kv=kv, rows=part), [output]
+        return Shares(scores=part, kv=max(part, 1 / layers.n_kv_head), rows=part), [output]
     keys_stay = Shares(scores=part, kv=part, latents=part)
     if not work.fused:  # the user's document
-        parts = {"scores": ops.s_bytes, "values": ops.a_bytes}
-        return keys_stay, [Exchange(name, work.dtype, size, directions=2) for name, size in parts.items()]
+        scores = Exchange("scores", work.dtype, ops.s_bytes, directions=2)
+        return keys_stay, [scores, Exchange("values", work.dtype, ops.a_bytes, directions=2)]
     # Queries go round and return with partial outputs and the logarithm of each row's sum, or keys and values go
     # round: pass-Q and pass-KV (arXiv:2411.01783), whichever is less.
     row_bits = layers.dim_qk * BITS[work.dtype] + layers.dim_v * BITS[output.precision] + 32
     queries = (n - 1) * batch * layers.n_head * work.query * row_bits / (8 * n)
-    rows = min(ops.read_rows, layers.window) if layers.window else ops.read_rows
+    rows = min(ops.read_rows, layers.window or ops.read_rows)
     keys = (n - 1) * batch * layers.row_elements * rows * BITS[work.kv_dtype] / (8 * n)
     if queries <= keys:
         return keys_stay, [Exchange("queries", work.dtype, queries), output]
-    queries_stay = Shares(scores=part, rows=part, latents=part)
-    return queries_stay, [Exchange("keys and values", work.kv_dtype, keys), output]
+    return Shares(scores=part, rows=part, latents=part), [Exchange("keys and values", work.kv_dtype, keys), output]
 
 
 def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) -> list[Kernel]:
@@ -1395,8 +1396,7 @@ def kernel_estimate(kernel: Kernel, bound: Terms, compute: float, memory: float,
     multiprocessors, attained = constants["multiprocessors"], compute * constants["compute_efficiency"]
     busy_s = max(kernel.flops / attained, kernel.exponentials / (constants["exponentials"] * multiprocessors))
     compute_s = kernel.tail_flops * multiprocessors / attained + busy_s
-    efficiency = constants[LATENT if kernel.overlaps else "bandwidth_efficiency"]
-    memory_s = kernel.bytes / (memory * efficiency)
+    memory_s = kernel.bytes / (memory * constants[LATENT if kernel.overlaps else "bandwidth_efficiency"])
     work_s = max(compute_s, memory_s) if kernel.overlaps else compute_s + memory_s
     further = max(0.0, kernel.tiles / multiprocessors - 1) * (128 + kernel.width) / 256
     waves_s = max(0.0, constants["wave_s"] * further - work_s)
@@ -1404,9 +1404,9 @@ def kernel_estimate(kernel: Kernel, bound: Terms, compute: float, memory: float,
     return Terms(compute_s, memory_s, overhead_s=overhead_s, total_s=work_s + overhead_s, bound_s=bound.bound_s)
 
 
-def exchange_bound(exchange: Exchange, link: float) -> float:
+def exchange_bound(exchange: Exchange, rate: float) -> float:
     """Seconds; of an all-reduce as fast as switches that add can make it."""
-    return exchange.bytes / (link / 2 * exchange.directions)
+    return exchange.bytes / (rate / 2 * exchange.directions)
 
 
 def exchange_estimate(exchange: Exchange, n: int, link: str, rate: float, constants: Constants) -> float:
@@ -1430,20 +1430,19 @@ def exchange_estimate(exchange: Exchange, n: int, link: str, rate: float, consta
 
 def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, constants: Constants | None) -> Layer:
     """One layer by the bound, or with constants by the estimate."""
-    compute, memory, link = gpu.peaks[work.dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
+    compute, memory, rate = gpu.peaks[work.dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
     shape, ops = operands(layers, work)
     share, exchanges = shared_out(shape, ops, work, output)
     kernels = layer_kernels(shape, ops, work, share)
     kernel_terms = [kernel_bound(kernel, compute, memory) for kernel in kernels]
-    exchange_s = [exchange_bound(each, link) for each in exchanges]
+    exchange_s = [exchange_bound(each, rate) for each in exchanges]
     bound_s = max(math.fsum([terms.bound_s for terms in kernel_terms]), math.fsum(exchange_s))
     if constants is not None:
         kernel_terms = [kernel_estimate(*each, compute, memory, constants) for each in zip(kernels, kernel_terms)]
-        exchange_s = [exchange_estimate(each, work.ngpu, work.link, link, constants) for each in exchanges]
+        exchange_s = [exchange_estimate(each, work.ngpu, work.link, rate, constants) for each in exchanges]
     alone, sync_s = summed([(1, terms) for terms in kernel_terms]), math.fsum(exchange_s)
     total_s = bound_s if constants is None else alone.total_s + sync_s
-    read = ops.kv_bytes if work.fused else ops.k_bytes + ops.v_bytes
-    scores = 0 if work.fused else 4 * ops.s_bytes
+    read, scores = (ops.kv_bytes, 0) if work.fused else (ops.k_bytes + ops.v_bytes, 4 * ops.s_bytes)
     counts = Counts(
         flops=ops.flops,
         bytes=ops.q_bytes + read + scores + ops.a_bytes + ops.latent_bytes + ops.projected_bytes,
@@ -1475,32 +1474,32 @@ def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
     n = work.ngpu  # that keys, sequences (the busiest GPU's are rounded up) or heads are dealt out to
     keys_to, sequences_to, heads_to = {"seq": (n, 1, 1), "batch": (1, n, 1), "head": (1, 1, n)}[work.split]
     sequences = -(-work.batch // sequences_to)
-    token_bits = lasting_bits = cache_bits = held_bits = 0
+    token_bits = lasting_bits = cache_bits = gpu_bits = 0
     growth = []  # (the most rows, bits of one on a GPU) of each kind of layer
     for layers in model.layers:
         row_bits = layers.n_layer * layers.row_elements * BITS[work.kv_dtype]
         kv_heads = 1 if layers.kv_lora_rank else layers.n_kv_head  # a latent belongs to all heads
-        held = row_bits // kv_heads * max(1, kv_heads // heads_to)
+        gpu_row_bits = row_bits // kv_heads * max(1, kv_heads // heads_to)
         most = (layers.window or MAX_COUNT) - decode
         rows = min(work.seq - decode, most)
         token_bits += row_bits
         lasting_bits += 0 if layers.window else row_bits
         cache_bits += rows * row_bits
-        held_bits += rows * held
-        growth.append((most, held * sequences))
+        gpu_bits += rows * gpu_row_bits
+        growth.append((most, gpu_row_bits * sequences))
     cache_bytes = -(-work.batch * cache_bits // 8)
-    share = sequences * held_bits / (work.batch * cache_bits * keys_to) if cache_bits else 0.0
+    share = sequences * gpu_bits / (work.batch * cache_bits * keys_to) if cache_bits else 0.0
     weight_bits = model.params.total * BITS[work.weight_dtype] if model.params else 0.0
     free_bits = int((gpu.memory * 8 * n - weight_bits) / (n // keys_to))
     longest = longest_rows(growth, free_bits)
-    largest = sequences_to * (free_bits // held_bits) if held_bits else None
+    largest = sequences_to * (free_bits // gpu_bits) if gpu_bits else None
     return Memory(
         kv_bytes_per_token=token_bits / 8,
         kv_bytes_per_token_beyond_windows=lasting_bits / 8,
         cache_bytes=cache_bytes,
         gpu_cache_bytes=cache_bytes * share,
         gpu_weight_bytes=model.params and weight_bits / 8 / n,
-        fits=sequences * held_bits <= free_bits,
+        fits=sequences * gpu_bits <= free_bits,
         max_batch=0 if free_bits < 0 else largest,
         max_seq=longest if longest is None else max(0, longest + decode),
     )
@@ -1516,11 +1515,11 @@ def rest_of_step(model: Model, gpu: GPU, work: Workload, output: Exchange, const
     params, tokens, n = model.params, work.batch * work.query, work.ngpu
     weight_bytes = BITS[work.weight_dtype] / 8
     gemm_dtype = work.weight_dtype if work.weight_dtype in gpu.peaks else work.dtype
-    compute, memory, link = gpu.peaks[gemm_dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
+    compute, memory, rate = gpu.peaks[gemm_dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
     always = params.total - params.routed
     chosen = params.routed * (1 - (1 - params.chosen) ** tokens)  # by some token
     if constants is None:
-        reduce_s = model.n_layer * exchange_bound(output, link) if n > 1 else 0.0
+        reduce_s = model.n_layer * exchange_bound(output, rate) if n > 1 else 0.0
         compute_s = 2 * params.active * tokens / (compute * n)
         return max(compute_s, (always + chosen) * weight_bytes / (memory * n), reduce_s)
     compute *= GEMM_EFFICIENCY if BITS[gemm_dtype] >= 16 else NARROW_GEMM_EFFICIENCY
@@ -1528,7 +1527,7 @@ def rest_of_step(model: Model, gpu: GPU, work: Workload, output: Exchange, const
     gemm_s = max(2 * always * tokens / compute, always * weight_bytes / memory)
     expert_s = 2 * (params.active - always) * tokens / compute + chosen * weight_bytes / memory
     kernels_s = (4 if params.routed else 2) * GEMM_LAUNCH_S
-    reduce_s = exchange_estimate(output, n, work.link, link, constants) if n > 1 else 0.0
+    reduce_s = exchange_estimate(output, n, work.link, rate, constants) if n > 1 else 0.0
     return (gemm_s + expert_s) / n + model.n_layer * (kernels_s + reduce_s)
 
 
@@ -1539,7 +1538,7 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
     tokens = work.batch * work.query
     wide = work.dtype if BITS[work.dtype] >= 16 else "bf16"  # of what GPUs add up
     first = model.layers[0]
-    hidden = model.hidden_size or first.n_head * first.dim_v  # unknown: as wide as what is projected to it
+    hidden = model.figures.get("hidden_size", first.n_head * first.dim_v)  # else as wide as what is projected to it
     output = Exchange("all-reduce", wide, stored_bytes(tokens * hidden, wide), reduces=True)
     layers = tuple([analyse_layer(each, gpu, work, output, constants) for each in model.layers])
     terms = summed([(layer.shape.n_layer, layer.terms) for layer in layers])
@@ -1602,17 +1601,16 @@ def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[
         after = analyse(case.gpu, model, work, case.basis == "bound")
     except InputError:  # more GPUs than a link joins, say
         return []
-    tokens, step_gain = after.new_tokens / case.new_tokens, None
+    tokens = after.new_tokens / case.new_tokens
     gain = case.terms.bound_s / after.terms.bound_s * tokens
     if case.basis == after.basis:  # else more GPUs, but no constants of their link
         gain = case.terms.total_s / after.terms.total_s * tokens
-    if case.step_s and after.step_s:
-        step_gain = case.step_s / after.step_s * tokens
+    step_gain = case.step_s / after.step_s * tokens if case.step_s and after.step_s else None
     if (after.memory.fits, max(gain, step_gain or 0.0)) < (case.memory.fits, 1.01):
         return []
     old, new = case.work._asdict(), work._asdict()
-    held = ("kv_dtype", "weight_dtype") if old["dtype"] != new["dtype"] else ()  # do not follow the arithmetic here
-    flags = [f"--{dashed(name)} {value}" for name, value in new.items() if value != old[name] or name in held]
+    fixed = ("kv_dtype", "weight_dtype") if old["dtype"] != new["dtype"] else ()  # do not follow the arithmetic here
+    flags = [f"--{dashed(name)} {value}" for name, value in new.items() if value != old[name] or name in fixed]
     if model.layers != case.model.layers:
         flags.append(f"--set Model.n_kv_head={model.layers[0].n_kv_head}")
     typed = " ".join(flags).replace("--fused True", "--fused")
@@ -1621,15 +1619,15 @@ def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[
 
 def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
     """What the flags of a case could be instead, and what that means."""
-    work, arithmetic = case.work, [name for name in LOWER[case.work.dtype] if name in case.gpu.peaks]
-    narrower = {held: [name for name in LOWER[held] if BITS[name] < BITS[held]] for held in BITS}
+    work, arithmetic = case.work, [name for name in LOWER[case.work.dtype] if name in case.gpu.peaks][:1]
+    narrower = {wide: [name for name in LOWER[wide] if BITS[name] < BITS[wide]][:1] for wide in BITS}
     return {
         "fused": {True: "one fused kernel", False: "separate kernels"},
         "split": SPLITS if work.ngpu > 1 else {},
         "link": LINKS if work.ngpu > 1 else {},
-        "kv_dtype": {name: f"{name} KV cache" for name in narrower[work.kv_dtype][:1]},
-        "weight_dtype": {name: f"{name} weights" for name in narrower[work.weight_dtype][:1]},
-        "dtype": {name: f"{name} arithmetic" for name in arithmetic[:1]},
+        "kv_dtype": {name: f"{name} KV cache" for name in narrower[work.kv_dtype]},
+        "weight_dtype": {name: f"{name} weights" for name in narrower[work.weight_dtype]},
+        "dtype": {name: f"{name} arithmetic" for name in arithmetic},
         "ngpu": {**({work.ngpu // 2: "half the GPUs"} if work.ngpu % 2 == 0 else {}), 2 * work.ngpu: "twice the GPUs"},
         "batch": {2 * work.batch: "twice the batch"},
     }
@@ -1668,10 +1666,8 @@ def what_would_help(case: Analysis) -> list[Change]:
     def worth(change: Change) -> tuple[bool, float]:
         return change.fits, change.step_gain or change.attention_gain
 
-    while True:  # add the flag that helps most of those that go on helping once the others are in
-        steps = [step for step in steps if worth(step) >= (best.memory.fits, 1.01)]
-        if not steps:
-            break
+    # Add the flag that helps most of those that go on helping once the others are in.
+    while steps and max(map(worth, steps)) >= (best.memory.fits, 1.01):
         best = max(steps, key=worth).after
         steps = [step for flag in flags for step in changes_to(best, what, best.model, best.work._replace(**flag))]
     single = [change.flags for change in changes]
@@ -1718,7 +1714,8 @@ def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
     taken = {
         "query": query,
         "phase": phase_of(query, asked["seq"], asked["gen"]),
-        **dict.fromkeys(("dtype", "kv_dtype"), dtype),
+        "dtype": dtype,
+        "kv_dtype": dtype,
         "weight_dtype": min(dtype, model.weight_dtype or dtype, key=BITS.__getitem__),
         **default_sharing(gpu, model, asked["ngpu"]),
     }
@@ -1728,16 +1725,16 @@ def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
 
 def changed_at(end: int, axis: str, axes: Mapping[str, Sequence[Any]]) -> list[Any]:
     """The GPUs or models with what --set gives at one end of its values; rows say why others cannot be."""
-    ends, changed = {name: values[end] for name, values in axes.items()}, []
+    figures, changed = {name: values[end] for name, values in axes.items()}, []
     for subject in axes[axis]:
         with contextlib.suppress(InputError):
-            changed.append(with_figures(subject, ends))
+            changed.append(with_figures(subject, figures))
     return changed
 
 
 def value_text(value: Any) -> str:
     """The value of an axis as a person writes it; the config's own model has no name."""
-    value = value.name if isinstance(value, (GPU, Model)) else value
+    value = getattr(value, "name", value)
     return "config" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
@@ -1751,7 +1748,7 @@ def common_text(axes: Mapping[str, Sequence[Any]], ends: Iterable[Sequence[Any]]
     silent = {"gen" if first["query"] else "query", *(("split", "link") if max(counts) == 1 else ())}
     words = {"gen True": "decode", "gen False": "prefill", "fused True": "fused", "fused False": "unfused"}
     parts = []
-    for name in [*names, *(key for key in axes if "." in key)]:
+    for name in dict.fromkeys([*names, *axes]):
         if len(axes[name]) == 1 and name not in silent:
             taken = [first[name]] if first[name] is not None else dict.fromkeys(getattr(work, name) for work in works)
             text = f"{dashed(name)} {'/'.join(map(value_text, taken))}"
@@ -1759,11 +1756,11 @@ def common_text(axes: Mapping[str, Sequence[Any]], ends: Iterable[Sequence[Any]]
     return parts
 
 
-def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
+def set_figures(flags: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
     """The values of every key that --set names."""
     known = {f"{part}.{name}": key for part, keys in CONFIG_KEYS.items() for name, key in keys.items() if not key.text}
     figures: dict[str, Sequence[Any]] = {}
-    for text in texts:
+    for text in flags.get("set", []):
         name, _, values = text.partition("=")
         if name not in known:
             hint = did_you_mean(name, known) or " (a number of the config, such as GPU.bandwidth)"
@@ -1777,15 +1774,16 @@ def set_figures(texts: Sequence[str]) -> dict[str, Sequence[Any]]:
 def read_sweep(flags: Mapping[str, Any]) -> Sweep:
     gpus, models = subjects(flags)
     taken = NOT_SAID if "gpu" in flags or "model" in flags else OF_THE_DOCUMENT
-    axes = {name: flags.get(name) or [taken.get(name)] for name in AXES}
-    axes.update({"gpu": gpus, "model": models, **set_figures(flags.get("set", []))})
+    axes = {name: flags.get(name, [taken.get(name)]) for name in AXES}
+    axes.update({"gpu": gpus, "model": models, **set_figures(flags)})
     counts = dict.fromkeys((axes["ngpu"][0], axes["ngpu"][-1], *axes["ngpu"][:99]))  # both ends, some between
     ends = [[changed_at(end, axis, axes) for axis in SECTIONS] for end in (0, -1)]
     lacking = ""  # a GPU that has no estimate of some case; of what --set changes, by the ends of its values
     for gpu in itertools.chain.from_iterable(gpus for gpus, _ in ends):
-        used = {(n, link or gpu.joining_link(n)) for n in counts for link in axes["link"]}
-        if not all(gpu.has_estimate(n, link) for n, link in used if n == 1 or link in gpu.links):
-            lacking = lacking or gpu.name
+        for n, said in itertools.product(counts, axes["link"]):
+            link = said or gpu.joining_link(n)
+            if (n == 1 or link in gpu.links) and not gpu.has_estimate(n, link):
+                lacking = lacking or gpu.name
     return Sweep(
         axes=axes,
         varying=[name for name, values in axes.items() if len(values) > 1],
@@ -1799,19 +1797,17 @@ def read_sweep(flags: Mapping[str, Any]) -> Sweep:
 def analysed(asked: Mapping[str, Any], changed: Mapping[str, Any], bounds: bool) -> Analysis:
     """The answer for one combination; InputError for what cannot be."""
     gpu, model = (naming("--set:", with_figures, asked[axis], changed) for axis in SECTIONS)
-    case = analyse(gpu, model, workload(gpu, model, asked), bounds)
-    return case._replace(changed=changed) if changed else case
+    return analyse(gpu, model, workload(gpu, model, asked), bounds)._replace(changed=changed)
 
 
 def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
     """The outcome of every combination; like is compared with like."""
-    first, keys = {name: values[0] for name, values in sweep.axes.items()}, [key for key in sweep.axes if "." in key]
     for number in range(sweep.total):
-        asked, rest = dict(first), number
-        for name in reversed(sweep.varying):
-            rest, at = divmod(rest, len(sweep.axes[name]))
-            asked[name] = sweep.axes[name][at]
-        changed = {key: asked[key] for key in keys}
+        asked, alike = dict[str, Any](), sweep.total  # consecutive cases that share the axes so far
+        for name, values in sweep.axes.items():
+            alike //= len(values)
+            asked[name] = values[number // alike % len(values)]
+        changed = {key: value for key, value in asked.items() if "." in key}
         try:
             yield analysed(asked, changed, sweep.bounds)
         except InputError as error:
@@ -1922,7 +1918,7 @@ def prefixed(value: float, unit: str) -> str:
     value = float(f"{value:.3g}")
     if value and not 1e-15 <= value < 1e21:
         return f"{value:.0e} {unit}".replace("e+", "e")
-    power = min(max(int(f"{value:e}".split("e")[1]) // 3, -5), 6)
+    power = int(f"{value:e}".split("e")[1]) // 3  # from -5 to 6
     return f"{value / 1000.0**power:.3g} {'fpnum KMGTPE'[power + 5].strip()}{unit}"
 
 
@@ -1988,9 +1984,11 @@ def verdict(case: Analysis) -> Iterator[str]:
 
 def term_cells(names: Collection[str], terms: Terms | None = None) -> str:
     """Times, or the head, in eight columns each; a name as wide has one more before it."""
-    seconds = {name: getattr(terms, f"{name}_s") for name in names if terms}
-    cells = {name: prefixed(value, "s") if value else "-" for name, value in seconds.items()}
-    return "".join(f"{cells.get(name, name):>{max(8, len(name) + 1)}}" for name in names)
+    cells = names
+    if terms:
+        times = [getattr(terms, f"{name}_s") for name in names]
+        cells = [prefixed(time, "s") if time else "-" for time in times]
+    return "".join(f"{cell:>{max(8, len(name) + 1)}}" for name, cell in zip(names, cells))
 
 
 def cost_table(case: Analysis) -> Iterator[str]:
@@ -2019,9 +2017,9 @@ def memory_lines(case: Analysis) -> Iterator[str]:
     if memory.kv_bytes_per_token != memory.kv_bytes_per_token_beyond_windows:
         growth += f" ({memory.kv_bytes_per_token_beyond_windows:.12g} beyond the windows)"
     yield f"cache      {growth}, {prefixed(memory.cache_bytes, 'B')} in all"
-    known = memory.gpu_weight_bytes
-    weights = ", weights not counted (unknown)" if known is None else f" and {prefixed(known, 'B')} of weights"
-    yield f"each GPU   {prefixed(size, 'B')}: {prefixed(memory.gpu_cache_bytes, 'B')} of cache{weights}"
+    weights = memory.gpu_weight_bytes
+    beside = ", weights not counted (unknown)" if weights is None else f" and {prefixed(weights, 'B')} of weights"
+    yield f"each GPU   {prefixed(size, 'B')}: {prefixed(memory.gpu_cache_bytes, 'B')} of cache{beside}"
     if memory.max_seq == 0:
         yield "room for   no cache beside the weights"
         return
@@ -2115,21 +2113,19 @@ def case_table(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         yield "\n! does not fit into memory\n"
 
 
-def csv_rows(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
+def csv_rows(_: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """RFC 4180 but for lines that end in a newline alone: a header, then a line a case."""
     import csv  # only this view needs it
 
     write = csv.writer(argparse.Namespace(write=str), lineterminator="\n").writerow  # returns the line
-    header = write([*COLUMNS, *(key for key in sweep.axes if "." in key)])
-    for outcome in outcomes:
+    for number, outcome in enumerate(outcomes):
+        header = "" if number else write([*COLUMNS, *outcome.changed])
         cells = [*cells_of(outcome), *outcome.changed.values()]
         yield header + write([str(cell).lower() if isinstance(cell, bool) else cell for cell in cells])
-        header = ""
 
 
 def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """One case: an object for people too; several: one object a line. First the columns, then what they do not have."""
-    names = "kind n_layer n_head n_kv_head dim_qk dim_v".split()
     for outcome in outcomes:
         record: dict[str, Any] = {"schema": 2, **dict(zip(COLUMNS, cells_of(outcome)))}
         if isinstance(outcome, Analysis):
@@ -2137,7 +2133,7 @@ def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
             record["half_seq"] = half_length(outcome)
             record["layers"] = [
                 {
-                    **{name: getattr(layer.shape, name) for name in names},
+                    **{key: getattr(layer.shape, key) for key in "kind n_layer n_head n_kv_head dim_qk dim_v".split()},
                     "window_keys": layer.shape.window or None,
                     **layer.operands._asdict(),
                     **layer.counts._asdict(),
@@ -2152,7 +2148,7 @@ def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
             figures = {"gpu": {"from": gpu.source, **gpu.figures}, "model": {"from": model.source, **model.figures}}
             record["inputs"] = {**figures, "flags": sorted(sweep.given)}
         if outcome.changed:
-            record["set"] = dict(outcome.changed)
+            record["set"] = outcome.changed
         yield json.dumps(record, indent=2 if sweep.total == 1 else None, allow_nan=False) + "\n"
 
 
@@ -2160,7 +2156,7 @@ def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
 
 # Okabe and Ito's colours, which a colour-blind reader can tell apart; markers tell them apart too.
 COLOURS = "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #000000".split()
-TERM_COLOURS = {**dict(zip(TERMS, "#e69f00 #0072b2 #009e73 #cc79a7 #d55e00 #56b4e9".split())), "total": "#000000"}
+TERM_COLOURS = dict(zip(TIMES, "#e69f00 #0072b2 #009e73 #cc79a7 #000000".split()))
 MARKERS: list[list[tuple[float, float]]] = [  # corners round a point
     [(-4, -4), (4, -4), (4, 4), (-4, 4)],
     [(5 * math.cos(n / 2), 5 * math.sin(n / 2)) for n in range(12)],
@@ -2220,10 +2216,10 @@ def ticks(low: float, high: float) -> list[float]:
     return chosen[:: -(-len(chosen) // 10)]
 
 
-def plot(top: float, height: float, axes: Sequence[str], listed: Mapping[int, Sequence[Series]]) -> Iterator[str]:
+def plot(top: float, height: float, axes: Sequence[str], *listed: tuple[int, Sequence[Series]]) -> Iterator[str]:
     """A log-log panel of series with axes from the data, and beside it a legend of so many of each group."""
     across, up, unit = axes  # what they are, and the unit of the upright one
-    series = [each for group in listed.values() for each in group]
+    series = [each for _, group in listed for each in group]
     bottom, points = top + height, [point for each in series for point in each.points]
     (left, right), (low, high) = ((min(values) / 1.3, max(values) * 1.3) for values in list(zip(*points))[:2])
 
@@ -2245,7 +2241,7 @@ def plot(top: float, height: float, axes: Sequence[str], listed: Mapping[int, Se
     for each in reversed(series):
         yield from each.drawn([(x(px), y(py), title) for px, py, title in each.points])
     at = top
-    for most, group in listed.items():
+    for most, group in listed:
         named = [each for each in group if each.name]
         for each in named[:most]:
             yield from each.drawn([(LEGEND, at, ""), (LEGEND + 22, at, "")])
@@ -2259,11 +2255,10 @@ def plot(top: float, height: float, axes: Sequence[str], listed: Mapping[int, Se
 
 def point_title(case: Analysis) -> str:
     """The whole case and its figures."""
-    axes = ["gpu", "model", *Workload._fields, *case.changed]
     terms = [f"{name} {prefixed(s, 's')}" for name, s in case.terms.parts.items() if s]
     total = f"{case.basis} {prefixed(case.terms.total_s, 's')}"
     misfits = "" if case.memory.fits else MISFITS
-    return f"{told(case, axes)}: {total} ({', '.join(terms)}); {case.terms.limit} limits{misfits}"
+    return f"{told(case, [*CASE_COLUMNS, *case.changed])}: {total} ({', '.join(terms)}); {case.terms.limit} limits{misfits}"
 
 
 def roof_of(case: Analysis) -> str:
@@ -2277,7 +2272,7 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     if sweep.total > MAX_POINTS:
         raise InputError(f"--format svg shows at most {MAX_POINTS} cases, not {sweep.total}")
     cases = [each for each in outcomes if isinstance(each, Analysis)]
-    numbers = [name for name in sweep.varying if "." in name or name in ("ngpu", "seq", "batch", "query")]
+    numbers = [name for name in sweep.varying if type(sweep.axes[name][0]) in (int, float)]
     axis = numbers[-1] if numbers else ""
     others = [name for name in sweep.varying if name != axis]
     groups: dict[str, list[Analysis]] = {}
@@ -2291,17 +2286,19 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         left, right = min(*intensities, case.ridge / 4), max(*intensities, case.ridge * 4)
         points = [(each, min(each, case.ridge) * case.gpu.bandwidth, "") for each in (left, case.ridge, right)]
         tops.append(Series(name, points, COLOURS[n % len(COLOURS)], style="stroke-width='2.5'"))
-    at_roof = [list(roofs).index(roof_of(group[0])) for group in groups.values()]
-    for i, (name, group) in enumerate(groups.items()):
-        at, n = at_roof[i], at_roof[:i].count(at_roof[i])  # series under a roof are told apart by their markers
+    places = list[int]()
+    for name, group in groups.items():
+        at = list(roofs).index(roof_of(group[0]))
+        n = places.count(at)  # series under a roof are told apart by their markers
+        places.append(at)
         colour = COLOURS[(at if len(roofs) > 1 else n) % len(COLOURS)]
         titled = [(case, point_title(case)) for case in group]
         points = [(case.counts.intensity, case.counts.gpu_flops / case.terms.total_s, title) for case, title in titled]
         upper.append(Series(name, points, colour, n))
         terms = {"total": colour} if len(groups) > 1 else TERM_COLOURS
         for term, of_term in terms.items() if axis and len(cases) > 1 else ():
-            of = operator.attrgetter(f"terms.{term}_s")
-            points = [(float(axis_value(case, axis)), of(case), title) for case, title in titled]
+            field = f"{term}_s"
+            points = [(float(axis_value(case, axis)), getattr(case.terms, field), title) for case, title in titled]
             points = [point for point in points if point[0] and point[1]]  # no logarithm of zero
             lower += [Series(name if len(groups) > 1 else term, points, of_term, n)] if points else []
     width = LEGEND + 60 + 7 * max(len(each.name) for each in (*upper, *lower, *tops))
@@ -2316,9 +2313,9 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     for i, line in enumerate(heading):
         yield svg_text(20, 24 + 16 * i, line, "font-size='13' font-weight='bold'")
     axes = ("arithmetic intensity, FLOP/byte", "FLOP/s of the busiest GPU", "FLOP/s")
-    yield from plot(top, 400, axes, {12: upper, 8: tops})
+    yield from plot(top, 400, axes, (12, upper), (8, tops))
     if lower:
-        yield from plot(top + 480, 310, (dashed(axis), "attention of all layers in one step", "s"), {12: lower})
+        yield from plot(top + 480, 310, (dashed(axis), "attention of all layers in one step", "s"), (12, lower))
     yield "</svg>\n"
 
 
@@ -2391,8 +2388,8 @@ def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
     if dtype not in gpu.peaks:
         raise InputError(f"{gpu.name} has no {dtype} figure: --gpu names the GPU that was measured")
     query, us = 1 if phase == "decode" else seq, read_cell(row, "latency_us", FIGURE)
-    own: dict[str, Any] = {"seq": seq, "batch": batch, "query": query, "phase": phase, "kv_dtype": kv_dtype}
-    work = Workload(ngpu=1, dtype=dtype, weight_dtype=dtype, fused=True, split="seq", link="pcie", **own)
+    asked: dict[str, Any] = {"seq": seq, "batch": batch, "query": query, "phase": phase, "kv_dtype": kv_dtype}
+    work = Workload(ngpu=1, dtype=dtype, weight_dtype=dtype, fused=True, split="seq", link="pcie", **asked)
     compute, memory = gpu.peaks[dtype], gpu.bandwidth
     # Measured kernels may do less than the estimate takes them to: compute with an FP8 cache in FP8, and read heads
     # of 192 with values of 128.
@@ -2427,9 +2424,9 @@ def read_measured(text: str, gpu_for: Callable[[str], GPU | None], link: str | N
     columns = {name.strip() for name in reader.fieldnames or ()}
     reduces = columns >= {"ngpu", "bytes", "latency_us"}
     heads = LATENT_KEYS if "kv_lora_rank" in columns else ("n_kv_head", "dim_head")
-    missing = [name for name in ("phase", "batch", "seq", "n_head", "latency_us", *heads) if name not in columns]
-    if missing and not reduces:
-        raise InputError(f"has no column {missing[0]}")
+    for name in () if reduces else ("phase", "batch", "seq", "n_head", "latency_us", *heads):
+        if name not in columns:
+            raise InputError(f"has no column {name}")
     read = functools.partial(reduce_row, link=link) if reduces else kernel_row
     for number, row in lines:
         cells = {name.strip(): cell.strip() for name, cell in row.items() if name and cell}
@@ -2465,7 +2462,7 @@ def searched(rows: Sequence[Measured], start: Constants, given: Constants) -> tu
     def loss(residuals: list[float]) -> float:
         return math.fsum(w * math.log1p((r / scale) ** 2) for w, r in zip(shares, residuals))
 
-    best, now, damping, small = dict(start), errors(start), 1e-2, 1e-5
+    best, now, damping, small = start, errors(start), 1e-2, 1e-5
     gain, tries = 0.0, 500
     while tries and damping < 1e6 and not 0 < gain <= 1e-9:
         tries -= 1
@@ -2489,7 +2486,7 @@ def fit(rows: Sequence[Measured]) -> Constants:
     start = {name: STARTS[name] for name in rows[0].needed if name in STARTS}
     if rows[0].kind == "all-reduce":
         return searched(rows, start, {})[0]
-    figures, latent_start = rows[0].gpu.figures, {LATENT: start.pop(LATENT)}
+    figures, latent_start = rows[0].gpu.figures, {LATENT: start.pop(LATENT)}  # latent decode is fitted apart
     given = {"multiprocessors": figures["multiprocessors"], **latent_start}
     grouped = [row for row in rows if row.kind != "latent decode"] or rows
     fitted, least = searched(grouped, start, given)
@@ -2607,27 +2604,29 @@ def to_stderr(text: str) -> None:
 
 def diagnose(kind: str, message: str) -> None:
     """One ASCII line, however long the message or what it quotes."""
-    line = f"{PROGRAM}: {kind}: " + message.encode("ascii", "backslashreplace").decode("ascii")
+    line = f"{PROGRAM}: {kind}: " + message.encode("ascii", "backslashreplace").decode()
     to_stderr((line if len(line) <= 300 else f"{line[:296]} ...") + "\n")
 
 
 def parser() -> argparse.ArgumentParser:
-    narrow = functools.partial(argparse.RawDescriptionHelpFormatter, width=80)
-    manual = (__doc__ or "").partition("\nSymbols")[0]
-    shown: dict[str, Any] = {"usage": "%(prog)s [flags]", "description": manual, "formatter_class": narrow}
-    result = argparse.ArgumentParser(PROGRAM, add_help=False, allow_abbrev=False, exit_on_error=False, **shown)
+    result = argparse.ArgumentParser(PROGRAM, add_help=False, allow_abbrev=False, exit_on_error=False)
+    result.usage, result.description = "%(prog)s [flags]", (__doc__ or "").partition("\nSymbols")[0]
+    result.formatter_class = functools.partial(argparse.RawDescriptionHelpFormatter, width=80)
+    result.argument_default = argparse.SUPPRESS  # what is not given is not there
     result.color = False  # type: ignore[attr-defined,unused-ignore]  # Python 3.14 colours help
-    groups = {name: result.add_argument_group(name) for name in ("case", "figures", "output", "measurements")}
+    group = functools.cache(result.add_argument_group)
     for name, row in catalogue(FLAGS).items():
-        takes: dict[str, Any] = {"metavar": row["value"]} if "value" in row else {"action": "store_const", "const": ""}
+        takes: dict[str, Any] = {"action": "store_const", "const": ""}
+        if "value" in row:
+            takes = {
+                "metavar": row["value"],
+                "type": READERS.get(name),
+                "action": "append" if name == "set" else "store",
+            }
         if row.get("value") == "BOOL":
             takes.update(nargs="?", const="True")
-        if name == "set":
-            takes["action"] = "append"
-        if name in READERS:
-            takes["type"] = READERS[name]
         short = ["-h"] if name == "help" else []
-        groups[row["group"]].add_argument(*short, f"--{dashed(name)}", help=row["help"], **takes)
+        group(row["group"]).add_argument(*short, f"--{dashed(name)}", help=row["help"], **takes)
     return result
 
 
@@ -2642,18 +2641,18 @@ def read_flags(argv: Sequence[str] | None) -> dict[str, Any]:
         parsed, unknown = parser().parse_known_args(words)
     except argparse.ArgumentError as error:
         raise InputError(f"{error.argument_name} {error.message}") from None
-    if unknown and parsed.help is None:
+    if unknown and "help" not in parsed:
         name = unknown[0].split("=")[0]
         says = {key: f"--set {section}.{key}=" for section, keys in CONFIG_KEYS.items() for key in keys}
         listed: dict[str, Iterable[str]] = {"dtype": COMPUTING, "format": VIEWS, "link": LINKS, "split": SPLITS}
         says.update({value: f"--{flag} {value}" for flag, known in listed.items() for value in known})
         meant = says.get(name.lstrip("-").replace("-", "_"))
-        hint = f" (say {meant})" if meant else did_you_mean(name, [f"--{dashed(flag)}" for flag in vars(parsed)])
+        hint = f" (say {meant})" if meant else did_you_mean(name, [f"--{dashed(flag)}" for flag in catalogue(FLAGS)])
         raise InputError(f"unknown argument {quoted(unknown[0])}{hint}; see --help")
-    return {name: value for name, value in vars(parsed).items() if value is not None}
+    return vars(parsed)
 
 
-def check_flags(values: Mapping[str, Any]) -> dict[str, Any]:
+def check_flags(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The flags, with those that others are short for; InputError for those that contradict each other."""
     if "fp16" in values and values.get("dtype", ["fp16"]) != ["fp16"]:
         raise InputError(f"--fp16 and --dtype {','.join(values['dtype'])} contradict each other")
@@ -2673,7 +2672,7 @@ def check_flags(values: Mapping[str, Any]) -> dict[str, Any]:
             raise InputError("--format has no meaning beside --measured, but for json with --fit")
         if len(values.get("link", "")) > 1:
             raise InputError("--link takes one value beside --measured")
-    return {**values, "dtype": ["fp16"]} if "fp16" in values else {**values}
+    return {**values, "dtype": ["fp16"]} if "fp16" in values else values
 
 
 def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
@@ -2691,7 +2690,8 @@ def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
             else:
                 done, misfits = done + 1, misfits + (not outcome.memory.fits)
                 notes = [note for model in sweep.axes["model"] for note in model.notes] if done == 1 else []
-                for note in [*notes, misfit(outcome)] if misfits and sweep.total == 1 else notes:
+                notes += [misfit(outcome)] if misfits and sweep.total == 1 else []
+                for note in notes:
                     diagnose("warning", note)
             yield outcome
     finally:
@@ -2727,7 +2727,7 @@ def measured_rows(flags: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[
 
 def measure(flags: Mapping[str, Any]) -> Iterator[str]:
     """The report of --measured on the rows of each GPU, and with --fit a section of a config that fits them."""
-    figures = set_figures(flags.get("set", []))
+    figures = set_figures(flags)
     for name, values in figures.items():
         if not name.startswith("GPU.") or len(values) > 1:
             raise InputError(f"--set {name}: --measured takes one value of a GPU's key")

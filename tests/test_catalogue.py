@@ -195,7 +195,7 @@ class Catalogue(ScriptTest):
                     ("dim_head_v", first.dim_v),
                     ("kv_lora_rank", first.kv_lora_rank),
                     ("qk_rope_head_dim", first.qk_rope_head_dim),
-                    ("hidden_size", model.hidden_size or first.n_head * first.dim_v),
+                    ("hidden_size", model.figures.get("hidden_size") or first.n_head * first.dim_v),
                     ("moe_experts", model.figures.get("n_expert", 0)),
                     ("moe_active", model.figures.get("n_expert_active", 0)),
                 ):

@@ -699,7 +699,7 @@ class Rules(ScriptTest):
                 params = model.params
                 found = params and (params.total, params.active)
                 self.assertEqual(found, expected)
-                self.assertEqual(model.hidden_size, 8)
+                self.assertEqual(model.figures["hidden_size"], 8)
         mixture = imported({**TINY, **EXPERTS})
         assert mixture.params
         self.assertEqual((experts_of(mixture), mixture.params.chosen), ((4, 1), 1 / 4))
@@ -708,7 +708,7 @@ class Rules(ScriptTest):
         for keys in ({}, {"num_experts": 4}, {"num_experts": 4, "num_experts_per_tok": 9}):
             self.assertIsNone(experts_of(imported({**TINY, **keys})))
         strange = imported({**TINY, "num_experts": [4, 4]})
-        self.assertEqual((strange.params, experts_of(strange), strange.hidden_size), (None, None, 8))
+        self.assertEqual((strange.params, experts_of(strange), strange.figures["hidden_size"]), (None, None, 8))
 
     def test_a_wrapper_says_whether_the_embedding_is_tied(self) -> None:
         config = {"tie_word_embeddings": True, "text_config": {**TINY, "tie_word_embeddings": False}}
@@ -889,7 +889,9 @@ class Shared(ScriptTest):
                     continue
                 right += 1
                 self.assertEqual(model.n_layer, number["n_layer"])
-                self.assertEqual(model.hidden_size, number.get("hidden_size", model.hidden_size))
+                self.assertEqual(
+                    model.figures.get("hidden_size"), number.get("hidden_size", model.figures.get("hidden_size"))
+                )
                 for kind, count, prefix in (
                     ("full", "n_kv_layers_full", ""),
                     ("windowed", "n_kv_layers_sliding", "sliding_"),

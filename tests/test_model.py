@@ -671,7 +671,7 @@ def model(draw: random.Random, latent: bool = False, window: int = 0) -> ab.Mode
     )
     if latent:
         layers = layers._replace(n_kv_head=layers.n_head)
-    return ab.Model("M", layers.n_layer, (layers,), None, None, {}, "test")
+    return ab.Model("M", layers.n_layer, (layers,), None, {}, "test")
 
 
 def work(draw: random.Random, **fixed: Any) -> ab.Workload:

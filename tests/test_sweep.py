@@ -320,7 +320,7 @@ class Views(ScriptTest):
         self.assertIn("bounds", run(*flags, "--format", "svg").out)
         for seq in range(1000, 1100):  # three kinds of layers: sums of one order
             kinds = [ab.Layers("full", n, 8, k, 64, 64) for n, k in ((3, 8), (5, 4), (7, 1))]
-            net = ab.Model("m", 15, tuple(kinds), None, None, {}, "")
+            net = ab.Model("m", 15, tuple(kinds), None, {}, "")
             work = ab.Workload(1, seq, 3, 1, "decode", "bf16", "bf16", "bf16", True, "head", "pcie")
             case = ab.analyse(ab.find_gpu("mi300x"), net, work)
             self.assertEqual(case.terms.total_s, case.terms.bound_s)
