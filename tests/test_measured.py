@@ -555,6 +555,15 @@ class Fit(ScriptTest):
         for name in ("launch_us", "bandwidth_efficiency", "compute_efficiency"):
             self.assertAlmostEqual(section[name] / self.true[name], 1, delta=0.03, msg=name)
 
+    def test_kinds_weigh_the_same(self) -> None:
+        """Kernels too small for all but their launch: a few of one kind take 5 % longer, many of another 5 % less."""
+        text = "phase,batch,seq,n_head,n_kv_head,dim_head,latency_us\n"
+        for seq in (1, 2, 3, 4):
+            text += f"decode,1,{seq},8,8,16,{6.5 * math.exp(0.05):.6f}\n" * 2
+            text += f"prefill,1,{seq},8,8,16,{6.5 * math.exp(-0.05):.6f}\n" * 8
+        section = self.fitted(text, "--gpu", "h100-sxm")[1]
+        self.assertAlmostEqual(section["launch_us"] / 6.5, 1, delta=0.01)
+
     def test_latent_rows_alone_show_their_launch(self) -> None:
         lines = ["phase,batch,seq,n_head,latency_us,kv_lora_rank,qk_rope_head_dim,qk_nope_head_dim,v_head_dim"]
         for batch in (1, 2, 4, 8, 16, 32, 64):
