@@ -78,13 +78,18 @@ PROGRAM = "attn-bottleneck" if os.path.basename(sys.argv[0]) == "attn-bottleneck
 
 @functools.cache
 def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
-    """The rows of a table by name, as the sections of a config; its first line names the keys, a blank one ends it."""
+    """The rows of a table by name, as the sections of a config; a blank line ends it. A cell begins or ends where its
+    key in the head does (KeyError for one that does not), but for the last one's, which is text.
+    """
     head, *lines = table.partition("\n\n")[0].splitlines()
-    keys, rows = head.split(), {}
+    (*words, last), rows = re.finditer(r"\S+", head), {}
+    keys = {edge: word[0] for word in words for edge in word.span()}
     for line in lines:
-        cells = line.split(maxsplit=len(keys) - 1)
-        given = [(key, cell) for key, cell in zip(keys, cells) if cell != "-" and key != "note"]
-        rows[cells[0]] = {key: json.loads(cell) if cell.replace(".", "").isdigit() else cell for key, cell in given}
+        name, *cells = re.finditer(r"\S+", line[: last.start()])
+        row = {keys.get(cell.start()) or keys[cell.end()]: cell[0] for cell in cells}
+        row[last[0]] = line[last.start() :].strip()
+        given = [(key, cell) for key, cell in row.items() if cell not in ("", "-") and key != "note"]
+        rows[name[0]] = {key: json.loads(cell) if cell.replace(".", "").isdigit() else cell for key, cell in given}
     return rows
 
 
@@ -164,7 +169,6 @@ def one_of(text: str, known: Collection[str]) -> str:
 # What is accepted. Products stay far below the largest float (1.8e308): no time or bandwidth derived from them can
 # overflow, and no rate is zero. Counts may end in K and M, 1024-based as lengths in tokens are.
 MAX_COUNT = 10**18
-COUNT_UNITS = {"": 1, "K": 2**10, "M": 2**20}
 MAX_LISTED = 10**6  # values of a flag that are not one range in steps
 
 
@@ -193,7 +197,7 @@ class Key(NamedTuple):
             count = re.fullmatch("([0-9]{1,40})([KkMm]?)", text)
             if count and re.match("0[0-9]", text):
                 raise InputError(f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count")
-            value = int(count[1]) * COUNT_UNITS[count[2].upper()] if count else text
+            value = int(count[1]) * {"": 1, "K": 2**10, "M": 2**20}[count[2].upper()] if count else text
         elif re.fullmatch("[0-9.eE+-]*[0-9]", text):
             with contextlib.suppress(ValueError):
                 value = float(text) or 0.0
@@ -307,18 +311,17 @@ Times of a GPU with an architecture are estimates from measured kernels, of the 
 # What measured kernels and links reach, fitted on half of the rows of each architecture and held against the others
 # (README, "Held against silicon"): us, 1e9 exponentials/s of a multiprocessor, parts of the peaks. Ampere, Ada and
 # Blackwell RTX begin and end tiles for nothing that can be seen, and Ampere's and Ada's exponentials (16 a clock)
-# never limit.
+# never limit. The last row is where a fit begins: its search does not move for a cost that no row feels.
 ARCHITECTURES = """\
-architecture    launch_us wave_us tile_us exponentials compute_efficiency bandwidth_efficiency latent_bandwidth_efficiency link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency
-Ampere                 13     4.3       0         22.6               0.67                 0.71                        0.71             4.0        0.53              6.7              42            0.68
-Hopper                 12     1.3     3.8           17               0.72                 0.90                        0.90             2.2        0.32              4.3              23            0.74
-Blackwell              10     1.5     3.4           22               0.64                0.915                        0.72             3.8        0.38              7.2              37            0.69
-Blackwell-Ultra       9.8    1.35     2.9           31               0.84                0.905                        0.71             3.8        0.39              7.5              37            0.70
-Ada                   8.3     3.5       0         40.3               0.50                0.855                       0.855               -           -                -               -               -
-Blackwell-RTX         8.4     3.1       0          5.5               0.76                0.965                       0.965               -           -                -               -               -
+architecture    launch_us wave_us tile_us exponentials compute_efficiency bandwidth_efficiency latent_bandwidth_efficiency link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency pcie_latency_us pcie_hop_us pcie_efficiency
+Ampere                 13     4.3       0         22.6               0.67                 0.71                        0.71             4.0        0.53              6.7              42            0.68             2.3         1.6            0.62
+Hopper                 12     1.3     3.8           17               0.72                 0.90                        0.90             2.2        0.32              4.3              23            0.74             2.3         1.6            0.62
+Blackwell              10     1.5     3.4           22               0.64                0.915                        0.72             3.8        0.38              7.2              37            0.69             2.3         1.6            0.62
+Blackwell-Ultra       9.8    1.35     2.9           31               0.84                0.905                        0.71             3.8        0.39              7.5              37            0.70             2.3         1.6            0.62
+Ada                   8.3     3.5       0         40.3               0.50                0.855                       0.855               -           -                -               -               -             2.3         1.6            0.62
+Blackwell-RTX         8.4     3.1       0          5.5               0.76                0.965                       0.965               -           -                -               -               -             2.3         1.6            0.62
+unfitted                9       5       2            4                0.6                 0.85                         0.8               3         0.4                5              25             0.7               3         1.5             0.6
 """
-# PCIe takes the same on each of them.
-PCIE_CONSTANTS = {"pcie_latency_us": 2.3, "pcie_hop_us": 1.6, "pcie_efficiency": 0.62}
 
 # Geometry from the models' published config.json (GPT-3: arXiv:2005.14165, table 2.1), billions of parameters, all
 # and those active for one token, from their model cards and papers.
@@ -360,7 +363,7 @@ def base_name(key: str) -> str:
 
 
 # What real kernels and links reach: optional, but an estimate needs all that it uses.
-MEASURED_KEYS = ["multiprocessors", *ARCHITECTURES.partition("\n")[0].split()[1:], *PCIE_CONSTANTS]
+MEASURED_KEYS = ["multiprocessors", *ARCHITECTURES.partition("\n")[0].split()[1:]]
 ALL_CONSTANTS = list(map(base_name, MEASURED_KEYS))
 LINK_STARTS = {"nvlink": "link_", "pcie": "pcie_"}
 LINK_CONSTANTS = {link: [x for x in ALL_CONSTANTS if x.startswith(start)] for link, start in LINK_STARTS.items()}
@@ -382,8 +385,8 @@ class GPU(NamedTuple):
 
     def has_estimate(self, ngpu: int, link: str) -> bool:
         """Whether every constant is known that an estimate over so many GPUs needs."""
-        needed = KERNEL_CONSTANTS if ngpu == 1 else [*KERNEL_CONSTANTS, *LINK_CONSTANTS[link]]
-        return set(needed) <= self.figures.keys()
+        required = KERNEL_CONSTANTS if ngpu == 1 else [*KERNEL_CONSTANTS, *LINK_CONSTANTS[link]]
+        return set(required) <= self.figures.keys()
 
     def joining_link(self, ngpu: int) -> str:
         """The scale-up link where there is one that joins so many, or no other; else PCIe."""
@@ -418,7 +421,7 @@ class Parameters(NamedTuple):
     total: float
     active: float
     routed: float = 0.0  # in experts that tokens choose among
-    chosen: float = 1.0  # the part of these that one token uses
+    active_part: float = 1.0  # of these, that one token uses
 
 
 class Model(NamedTuple):
@@ -517,20 +520,22 @@ def made_gpu(figures: Mapping[str, Any], source: str) -> GPU:
     if "nvlink_gpus" in figures and "nvlink" not in figures:
         raise InputError("GPU.nvlink_gpus has no meaning without nvlink")
     peaks, links = ({name: figures[name] for name in names if name in figures} for names in (COMPUTING, LINKS))
-    return GPU(figures["model"], peaks, figures["memory"], figures["bandwidth"], links, figures, source)
+    own = {name: figures[name] for name in ("memory", "bandwidth")}
+    return GPU(name=figures["model"], peaks=peaks, links=links, figures=figures, source=source, **own)
 
 
 def shaped(n_layer: int, n_head: int, widths: Mapping[str, int], window: int) -> Layers:
     """Layers of so many query heads, and of what the config's keys say of K/V heads and widths."""
     kind = "windowed" if window else "full"
+    own: dict[str, Any] = {"kind": kind, "n_layer": n_layer, "n_head": n_head, "window": window}
     if "kv_lora_rank" in widths:
-        rank, rope = widths["kv_lora_rank"], widths["qk_rope_head_dim"]
-        dim_qk = widths["qk_nope_head_dim"] + rope
-        return Layers(kind, n_layer, n_head, n_head, dim_qk, widths["v_head_dim"], window, rank, rope)
+        own.update({name: widths[name] for name in ("kv_lora_rank", "qk_rope_head_dim")})
+        dim_qk = widths["qk_nope_head_dim"] + widths["qk_rope_head_dim"]
+        return Layers(n_kv_head=n_head, dim_qk=dim_qk, dim_v=widths["v_head_dim"], **own)
     n_kv_head, dim_head = widths.get("n_kv_head", n_head), widths["dim_head"]
     if n_head % n_kv_head:
         raise InputError(f"n_kv_head must divide n_head {n_head}, not {n_kv_head}")
-    return Layers(kind, n_layer, n_head, n_kv_head, dim_head, widths.get("v_head_dim", dim_head), window)
+    return Layers(n_kv_head=n_kv_head, dim_qk=dim_head, dim_v=widths.get("v_head_dim", dim_head), **own)
 
 
 def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
@@ -550,7 +555,7 @@ def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
     if active < total * part * (1 - 1e-9):
         allowed = f"at least {part:.3g} of params_b, the part of the experts that is active"
         raise InputError(f"Model.active_params_b must be {allowed}")
-    return Parameters(total, active, min(total, (total - active) / (1 - part)), part)
+    return Parameters(total=total, active=active, routed=min(total, (total - active) / (1 - part)), active_part=part)
 
 
 def made_model(figures: Mapping[str, Any], source: str, name: str | None = None, weights: str | None = None) -> Model:
@@ -571,7 +576,7 @@ def made_model(figures: Mapping[str, Any], source: str, name: str | None = None,
         allowed = "must be more than n_layer_no_cache and hold n_layer_window"
         raise InputError(f"Model.n_layer {allowed}: {n_layer}, {without}, {windowed}")
     kinds = (attending - windowed, 0), (windowed, window)
-    layers = tuple([shaped(n, figures["n_head"], figures, keys) for n, keys in kinds if n])
+    layers = tuple([shaped(n, figures["n_head"], figures, reach) for n, reach in kinds if n])
     return Model(name, n_layer, layers, read_parameters(figures), figures, source, weights)
 
 
@@ -643,7 +648,7 @@ def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
         config, source = read_json(beside), "config.json"
     else:
         model = {"n_layer": 96, "n_head": 96, "dim_head": 128}  # the user's own, as is this row of the GPUs
-        config, source = {"GPU": catalogue(GPUS)["A100"], "Model": model}, "built-in config"
+        config, source = {"GPU": {"model": "A100", **catalogue(GPUS)["A100"]}, "Model": model}, "built-in config"
     return naming(f"{source}:", known_keys, config, CONFIG_KEYS, "it"), source
 
 
@@ -803,19 +808,19 @@ SCHEDULES: dict[str, Callable[[Any, Config], Iterable[Any]]] = {
 }
 
 
-def text_scope(document: object) -> dict[str, Any]:
+def text_scope(outer: Any) -> dict[str, Any]:
     """The text decoder's part of a config, with what only its wrapper says."""
-    scope: Any = document
-    while isinstance(scope, dict):
-        inner = next((scope[key] for key in TEXT_SCOPES if isinstance(scope.get(key), dict)), None)
+    while isinstance(outer, dict):
+        inner = next((outer[key] for key in TEXT_SCOPES if isinstance(outer.get(key), dict)), None)
         if inner is None:
-            return scope
-        outer, scope = scope, {**inner, "model_type": inner.get("model_type") or scope.get("model_type")}
+            return outer
+        scope = {**inner, "model_type": inner.get("model_type") or outer.get("model_type")}
         if "tie_word_embeddings" in outer:
             scope["tie_word_embeddings"] = outer["tie_word_embeddings"]
         if outer.get("model_type") == "paligemma":  # looks both ways at images only
             scope.pop("use_bidirectional_attention", None)
-    raise InputError(f"must be an object {{...}}, not {quoted(document)}")
+        outer = scope
+    raise InputError(f"must be an object {{...}}, not {quoted(outer)}")
 
 
 def with_defaults(scope: dict[str, Any], name: str) -> Config:
@@ -1002,10 +1007,10 @@ def sizes(config: Config, entry: re.Match[str], layers: Sequence[Layers], n_laye
         return
     for each in layers:
         queries, values = each.n_head * each.dim_qk, each.n_head * each.dim_v
-        low = count_at(config, "q_lora_rank", 0) if each.kv_lora_rank else 0
-        one = (low * (hidden + queries) or hidden * queries) + hidden * (each.row_elements + values)
+        rank = count_at(config, "q_lora_rank", 0) if each.kv_lora_rank else 0
+        plain = (rank * (hidden + queries) or hidden * queries) + hidden * (each.row_elements + values)
         latent = each.kv_lora_rank * (queries - each.n_head * each.qk_rope_head_dim + values)
-        attention += each.n_layer * (one + latent)
+        attention += each.n_layer * (plain + latent)
     sparse = sparse_layers(config, n) if expert > 1 else 0
     width = count_at(config, "width", 4 * hidden if "&" in entry["marks"] else 0)
     expert_width = count_at(config, "expert_width", 0)
@@ -1051,13 +1056,13 @@ def published_model(document: object, name: str, source: str) -> Model:
 # ------------------------------------------------------------------------------------------ by name
 
 
-def catalogue_row(name: str, table: str, flag: str) -> dict[str, Any]:
-    """The row whose name is meant, or that alone begins so."""
+def catalogue_row(name: str, table: str, flag: str) -> tuple[str, dict[str, Any]]:
+    """The name that is meant, or that alone begins so, and its row."""
     known, wanted = catalogue(table), squashed(name)
     meant = [each for each in known if squashed(each).startswith(wanted)] if wanted else []
     meant = [each for each in meant if squashed(each) == wanted] or meant
     if len(meant) == 1:
-        return dict(known[meant[0]])
+        return meant[0], dict(known[meant[0]])
     if meant:
         raise InputError(f"--{flag} {quoted(name)} could be {', '.join(meant)}")
     hint = did_you_mean(name, known) or f"; --list-{flag}s lists the known ones"
@@ -1065,19 +1070,17 @@ def catalogue_row(name: str, table: str, flag: str) -> dict[str, Any]:
 
 
 def find_gpu(name: str) -> GPU:
-    section = catalogue_row(name, GPUS, "gpu")
-    if "architecture" in section:
-        section.update({**catalogue(ARCHITECTURES)[section["architecture"]], **PCIE_CONSTANTS})
-        del section["architecture"]
-    return made_gpu(read_section(section, "GPU", complete=False), "catalogue")
+    name, section = catalogue_row(name, GPUS, "gpu")
+    constants = catalogue(ARCHITECTURES).get(section.pop("architecture", ""), {})
+    return made_gpu(read_section({"model": name, **section, **constants}, "GPU", complete=False), "catalogue")
 
 
 def find_model(name: str) -> Model:
     """A model of the catalogue, or of a published config.json: the file, or the folder that holds it."""
     path_like = os.sep in name or name.endswith(".json") or name == "-"
     if not path_like and (squashed(name) in map(squashed, catalogue(MODELS)) or not os.path.lexists(name)):
-        row = catalogue_row(name, MODELS, "model")
-        weights, name = row.pop("weights", None), row.pop("name")
+        name, row = catalogue_row(name, MODELS, "model")
+        weights = row.pop("weights", None)
         return made_model(read_section(row, "Model"), "catalogue", name, weights)
     if name.count("/") == 1 and not os.path.lexists(name) and not name.endswith(".json"):
         where = f"its config.json is at huggingface.co/{source_name(name)}"
@@ -1122,15 +1125,16 @@ class Terms(NamedTuple):
     @property
     def parts(self) -> dict[str, float]:
         """Seconds of each term by its name."""
-        return {name: getattr(self, f"{name}_s") for name in TERMS}
+        seconds = self._asdict().items()
+        return {name.removesuffix("_s"): value for name, value in seconds if name not in ("total_s", "bound_s")}
 
     @property
     def limit(self) -> str:
         """The name of the largest term, of equal ones the first: the verdict."""
-        return max(TERMS, key=self.parts.__getitem__)
+        return max(self.parts, key=self.parts.__getitem__)
 
 
-TERMS = tuple(name.removesuffix("_s") for name in Terms._fields if name not in ("total_s", "bound_s"))
+TERMS = tuple(Terms().parts)
 
 
 class Counts(NamedTuple):
@@ -1517,7 +1521,7 @@ def rest_of_step(model: Model, gpu: GPU, work: Workload, output: Exchange, const
     gemm_dtype = work.weight_dtype if work.weight_dtype in gpu.peaks else work.dtype
     compute, memory, rate = gpu.peaks[gemm_dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
     always = params.total - params.routed
-    chosen = params.routed * (1 - (1 - params.chosen) ** tokens)  # by some token
+    chosen = params.routed * (1 - (1 - params.active_part) ** tokens)  # by some token
     if constants is None:
         reduce_s = model.n_layer * exchange_bound(output, rate) if n > 1 else 0.0
         compute_s = 2 * params.active * tokens / (compute * n)
@@ -1614,7 +1618,8 @@ def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[
     if model.layers != case.model.layers:
         flags.append(f"--set Model.n_kv_head={model.layers[0].n_kv_head}")
     typed = " ".join(flags).replace("--fused True", "--fused")
-    return [Change(typed, what, gain, step_gain, after.memory.fits, after)]
+    fits = after.memory.fits
+    return [Change(flags=typed, what=what, attention_gain=gain, step_gain=step_gain, fits=fits, after=after)]
 
 
 def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
@@ -1741,9 +1746,9 @@ def value_text(value: Any) -> str:
 def common_text(axes: Mapping[str, Sequence[Any]], ends: Iterable[Sequence[Any]], counts: Collection[int]) -> list[str]:
     """What the cases have in common, as a heading: of what was not said, all that is taken."""
     first, works = {name: values[0] for name, values in axes.items()}, []
+    asked = [{**first, "ngpu": n, "dtype": dtype} for n in counts for dtype in axes["dtype"]]
     for gpus, models in ends:
-        every = itertools.islice(itertools.product(gpus, models, counts, axes["dtype"]), 5000)
-        works += [workload(gpu, model, {**first, "ngpu": n, "dtype": dtype}) for gpu, model, n, dtype in every]
+        works += [workload(*each) for each in itertools.islice(itertools.product(gpus, models, asked), 5000)]
     names = "gen gpu model ngpu seq batch query dtype kv_dtype weight_dtype split link fused".split()
     silent = {"gen" if first["query"] else "query", *(("split", "link") if max(counts) == 1 else ())}
     words = {"gen True": "decode", "gen False": "prefill", "fused True": "fused", "fused False": "unfused"}
@@ -1811,8 +1816,8 @@ def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
         try:
             yield analysed(asked, changed, sweep.bounds)
         except InputError as error:
-            gpu, model = asked["gpu"], asked["model"]
-            yield Refusal(gpu, model, workload(gpu, model, asked), str(error), changed)
+            own = {axis: asked[axis] for axis in SECTIONS}
+            yield Refusal(work=workload(asked=asked, **own), reason=str(error), changed=changed, **own)
 
 
 # ------------------------------------------------------------------------------------ views
@@ -2156,7 +2161,7 @@ def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
 
 # Okabe and Ito's colours, which a colour-blind reader can tell apart; markers tell them apart too.
 COLOURS = "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #000000".split()
-TERM_COLOURS = dict(zip(TIMES, "#e69f00 #0072b2 #009e73 #cc79a7 #000000".split()))
+TERM_COLOURS = {**dict(zip(TERMS, "#e69f00 #0072b2 #009e73 #cc79a7 #d55e00 #56b4e9".split())), "total": "#000000"}
 MARKERS: list[list[tuple[float, float]]] = [  # corners round a point
     [(-4, -4), (4, -4), (4, 4), (-4, 4)],
     [(5 * math.cos(n / 2), 5 * math.sin(n / 2)) for n in range(12)],
@@ -2299,7 +2304,7 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
         for term, of_term in terms.items() if axis and len(cases) > 1 else ():
             field = f"{term}_s"
             points = [(float(axis_value(case, axis)), getattr(case.terms, field), title) for case, title in titled]
-            points = [point for point in points if point[0] and point[1]]  # no logarithm of zero
+            points = [(x, y, title) for x, y, title in points if x and y]  # no logarithm of zero
             lower += [Series(name if len(groups) > 1 else term, points, of_term, n)] if points else []
     width = LEGEND + 60 + 7 * max(len(each.name) for each in (*upper, *lower, *tops))
     lacking = {"cannot be": sweep.total - len(cases), "do not fit (hollow)": sum(not x.memory.fits for x in cases)}
@@ -2346,12 +2351,6 @@ KINDS = ("decode", "prefill", "latent decode", "latent prefill", "all-reduce")
 ALL = ("all", 0.0, math.inf)  # sizes from one figure up to another
 KERNEL_SIZES = (ALL, ("up to 50 us", 0.0, 50.0), ("above 50 us", 50.0, math.inf), ("above 1 ms", 1000.0, math.inf))
 REDUCE_SIZES = (ALL, ("below 256 KiB", 0.0, 2.0**18), ("above 16 MiB", MOST_OF_ONE_OR_TWO_SHOTS + 1, math.inf))
-# Where a search begins: tiles dear and exponentials slow, for a cost that no row feels, the search does not move.
-STARTS: dict[str, float] = {
-    **dict(zip(KERNEL_CONSTANTS[1:], (9e-6, 5e-6, 2e-6, 4e9, 0.6, 0.85, 0.8))),
-    **dict(zip(LINK_CONSTANTS["nvlink"], (3e-6, 0.4e-6, 5e-6, 25e-6, 0.7))),
-    **dict(zip(LINK_CONSTANTS["pcie"], (3e-6, 1.5e-6, 0.6))),
-}
 NOT_SEEN = {"exponentials": 1e12, "tile_s": 0.0, "wave_s": 0.0}  # figures at which these cost nothing
 
 
@@ -2395,8 +2394,8 @@ def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
     # of 192 with values of 128.
     least = layers._replace(dim_v=128) if layers.dim_v == 192 else layers
     fastest = gpu.peaks.get("fp8", compute) if kv_dtype == "fp8" else compute
-    seen = [operands(each, work) for each in (layers, least)]
-    kernel, shortest = (layer_kernels(shape, ops, work, Shares())[0] for shape, ops in seen)
+    shape, ops = operands(layers, work)
+    kernel, shortest = (layer_kernels(*each, work, Shares())[0] for each in ((shape, ops), operands(least, work)))
     bound = kernel_bound(kernel, compute, memory)
     return Measured(
         gpu=gpu,
@@ -2407,7 +2406,7 @@ def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
         needed=KERNEL_CONSTANTS,
         bound_s=kernel_bound(shortest, fastest, memory).bound_s,
         estimate=lambda constants: kernel_estimate(kernel, bound, compute, memory, constants).total_s,
-        resident=seen[0][1].kv_bytes > gpu.figures.get("last_level_cache", 0),
+        resident=ops.kv_bytes > gpu.figures.get("last_level_cache", 0),
     )
 
 
@@ -2483,7 +2482,8 @@ def searched(rows: Sequence[Measured], start: Constants, given: Constants) -> tu
 
 def fit(rows: Sequence[Measured]) -> Constants:
     """The constants of measured kernels, or of a link, that explain them best."""
-    start = {name: STARTS[name] for name in rows[0].needed if name in STARTS}
+    begin = read_section(catalogue(ARCHITECTURES)["unfitted"], "GPU", complete=False)
+    start = {name: begin[name] for name in rows[0].needed if name in begin}
     if rows[0].kind == "all-reduce":
         return searched(rows, start, {})[0]
     figures, latent_start = rows[0].gpu.figures, {LATENT: start.pop(LATENT)}  # latent decode is fitted apart
@@ -2569,7 +2569,7 @@ batch        case         N     sequences per step (default 1)
 gen          case         BOOL  generation of one token per sequence (default True); False: prefill of the whole sequence. true/false, yes/no, 1/0, on/off
 query        case         N     new tokens per sequence: speculative decoding, chunked prefill (default 1, or all of --seq in prefill)
 dtype        case         TYPE  {", ".join(COMPUTING)} (default fp32; bf16 or fp16 where a GPU or model is named)
-kv_dtype     case         TYPE  precision of the KV cache, one of these or int4 (as --dtype)
+kv_dtype     case         TYPE  precision of the KV cache, one of these or {", ".join(name for name in BITS if name not in COMPUTING)} (as --dtype)
 weight_dtype case         TYPE  precision of the weights (as --dtype, or what a named model is published in, if narrower)
 fused        case         BOOL  one kernel that keeps the scores on chip and skips what is masked (FlashAttention); default where a GPU or model is named
 split        case         HOW   what the GPUs share: seq, the keys (default); head, the heads (where a GPU or model is named and they divide); batch, the sequences
@@ -2750,7 +2750,7 @@ def measure(flags: Mapping[str, Any]) -> Iterator[str]:
     yield "".join(texts)
 
 
-def answer(argv: Sequence[str] | None) -> Iterator[str]:
+def run(argv: Sequence[str] | None) -> Iterator[str]:
     """The text for a command line, in pieces; InputError for one that cannot be answered."""
     given = read_flags(argv)
     if "help" in given:
@@ -2776,7 +2776,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         diagnose("error", "standard output is closed")
         return 1
     try:
-        for text in answer(argv):
+        for text in run(argv):
             sys.stdout.write(text)
         sys.stdout.flush()
         return 0

@@ -107,6 +107,23 @@ class ScriptTest(unittest.TestCase):
         return result.err
 
 
+def full(n_layer: int, shape: str, window: int = 0, latent: str = "0 0") -> attn_bottleneck.Layers:
+    """Layers as tests write them: "heads/K/V heads x width of K/of V", K/V parts where they differ.
+
+    >>> layers = full(4, "8/2 x 96/64", window=9)
+    >>> layers.n_head, layers.n_kv_head, layers.dim_qk, layers.dim_v
+    (8, 2, 96, 64)
+    """
+    heads, widths = ([int(n) for n in part.split("/")] for part in shape.split(" x "))
+    rank, rope = map(int, latent.split())
+    kind = "windowed" if window else "full"
+    return attn_bottleneck.Layers(kind, n_layer, heads[0], heads[-1], widths[0], widths[-1], window, rank, rope)
+
+
+def windowed(n_layer: int, shape: str, window: int) -> attn_bottleneck.Layers:
+    return full(n_layer, shape, window)
+
+
 def without_stream(name: str) -> Any:
     """sys.stdout or sys.stderr as Python leaves it where the shell closed it."""
     return mock.patch.object(sys, name, None)

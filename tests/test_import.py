@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import random
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import attn_bottleneck as ab
-from tests.support import CONFIG, SHARED, ScriptTest, needs_shared, process, read_csv, run
+from tests.support import CONFIG, SHARED, ScriptTest, full, needs_shared, process, read_csv, run, windowed
 
 Config = dict[str, Any]
 
@@ -24,22 +25,6 @@ BASE: Config = {
     "num_key_value_heads": 2,
 }
 LATENT = {"kv_lora_rank": 32, "qk_rope_head_dim": 8, "qk_nope_head_dim": 24, "v_head_dim": 16}
-
-
-def full(n_layer: int, shape: str, window: int = 0, latent: str = "0 0") -> ab.Layers:
-    """Layers as tests write them: "heads/K/V heads x width of K/of V", K/V parts where they differ.
-
-    >>> full(4, "8/2 x 64") == ab.Layers("full", 4, 8, 2, 64, 64)
-    True
-    """
-    heads, widths = ([int(n) for n in part.split("/")] for part in shape.split(" x "))
-    rank, rope = map(int, latent.split())
-    kind = "windowed" if window else "full"
-    return ab.Layers(kind, n_layer, heads[0], heads[-1], widths[0], widths[-1], window, rank, rope)
-
-
-def windowed(n_layer: int, shape: str, window: int) -> ab.Layers:
-    return full(n_layer, shape, window)
 
 
 def without(*keys: str, **own: Any) -> Config:
@@ -702,7 +687,7 @@ class Rules(ScriptTest):
                 self.assertEqual(model.figures["hidden_size"], 8)
         mixture = imported({**TINY, **EXPERTS})
         assert mixture.params
-        self.assertEqual((experts_of(mixture), mixture.params.chosen), ((4, 1), 1 / 4))
+        self.assertEqual((experts_of(mixture), mixture.params.active_part), ((4, 1), 1 / 4))
         self.assertEqual(experts_of(imported({**TINY, **EXPERTS, "num_experts": 2})), (2, 1))
         self.assertIsNone(experts_of(imported({**TINY, **EXPERTS, "num_experts": 1})))
         for keys in ({}, {"num_experts": 4}, {"num_experts": 4, "num_experts_per_tok": 9}):
@@ -741,6 +726,85 @@ class Rules(ScriptTest):
         self.assertEqual([each.n_layer for each in imported(huge).layers], [5000, 5000])
         with self.assertRaises(ab.InputError):
             imported({**BASE, "model_type": "jamba", "attn_layer_period": 1, "attn_layer_offset": 10**30})
+
+
+# What was checked of each model type, and of each row of class defaults: CRC-32 of what stands in the script.
+TYPE_ENTRIES = """
+afmoe:ebf2cf1e apertus:e3d7687d arcee:cc85bebb aria_text:3e6ee2ac axk1:38f84370 axk2:bc7a3c7a bailing_hybrid:a8367ad1
+bamba:365e32e0 beam:fdb24a35 biogpt:3656eced bitnet:8830a79e blip_text_model:ecd31a67 bloom:7ebedf6a
+chameleon:04f824aa codegen:4591f4e9 cohere:6cbd60f9 cohere2:da93d0dd cohere2_moe:067bea5a cohere_compass_text:1f2c9d22
+cosmos3_edge_text:485a0383 cpmant:0b6e31e8 csm:7a73e14d ctrl:0222717a cwm:e113e6ff dbrx:59f177e8
+deepseek_ocr2_text:08c9679e deepseek_v2:a35b94f0 deepseek_v3:ba40a5b1 deepseek_v32:050b76d6 diffllama:9028ddca
+dots1:6531678a emu3_text_model:4fce4676 ernie4_5:eb895784 ernie4_5_moe:6ee7be1e ernie4_5_vl_moe_text:61d95248
+evolla:75bd398e exaone4:b8f4d5e7 exaone_moe:dc8807dc falcon:662a3f84 falcon_h1:7f750bfe flex_olmo:e55e51b2
+flint:55a82613 gemma:2f378bb8 gemma2:55a5782f gemma3_text:88c0fc86 gemma4_text:620db0a7 gemma4_unified_text:cbcd8ba1
+git:518e617c glm:837e4404 glm4:4d7415f2 glm4_moe:c1acb043 glm4_moe_lite:6d408689 glm4v_moe_text:28f2c85b
+glm4v_text:44db28ac glm_image_text:738795c2 glm_moe_dsa:c880a4ce glm_ocr_text:be0a0f52 gpt2:26b6b5f8
+gpt_bigcode:7ac5bea9 gpt_neo:50c3cda9 gpt_neox:50cab6b0 gpt_neox_japanese:1849d381 gpt_oss:59fa4db0 gptj:98e83a80
+granite:dbb10698 granite4_vision_text:cc9fa596 granite_docling_text:50d86925 granite_swa:e138ff4b granitemoe:79cfaed1
+granitemoe_swa:1e987b1c granitemoehybrid:e520b266 granitemoeshared:70f7b749 helium:c743431b hrm_text:c84287a8
+hunyuan_v1_dense:245997a0 hunyuan_v1_moe:8b8ade11 hunyuan_vl_text:80ab1a72 hy_v3:af73fd0b hy_v4:1217c037
+hyperclovax:5b30732c idefics:af9a131f inkling2_text:25cf271c inkling_text:9be7a270 internlm3:5f67053a
+iquestcoder:c62c0342 jais2:1df9838d jamba:e5bb2955 jetmoe:c8a15b3f kimi_linear:4d878f9a kolibri1:d1d437d4
+kosmos_2_5_text_model:185f68e9 kosmos_2_text_model:d25f2d41 laguna:2ec018b8 lfm2:0c2633af lfm2_moe:c9683471
+lfm3:9f03442d llama:48e3c0d9 llama4_text:36017c44 mellum:b400f3c6 minicpm3:07e67135 minimax:fa1092fc
+minimax_m2:47fc8e6b minimax_m3_vl_text:8b601d77 ministral:232bfb72 ministral3:0ef33455 mistral:cd272b33
+mistral4:4501ef46 mixtral:904d3765 mllama_text_model:c9d7204b modernbert-decoder:59c15170 molmo2_text:ed00d1d8
+moshi:5db9cebe mpt:27a2e9b2 muse_glimmer_text:feb6f5cd muse_spark_text:4d58e263 nanochat:e0c789b1 nemotron:3d9d02ea
+nemotron_h:ddb9320c olmo:0e92632e olmo2:c60d21a1 olmo3:210a94d4 olmo_hybrid:7b84945d olmoe:3152e67a
+openai-gpt:405ac26f opt:05cba0fa paddleocr_vl_text:a1796f96 persimmon:2dee9e6f phi:32fa8911 phi3:c5b2019a
+phi4_multimodal:6b71d0e2 phimoe:fbbebdd7 qwen2:a9479158 qwen2_5_omni_text:76e64d61 qwen2_5_vl_text:21b2ad3c
+qwen2_moe:af4e4989 qwen2_vl_text:24b9fff4 qwen3:9a351760 qwen3_5_moe_text:1495904a qwen3_5_text:5f203b1e
+qwen3_moe:f7f841a8 qwen3_next:6dee114c qwen3_omni_moe_text:0acda00d qwen3_vl_moe_text:001efa0e qwen3_vl_text:6da2c014
+recurrent_gemma:272c2e71 seed_oss:4aef8b74 smollm3:d09421cd solar_open:b3f4d86e stablelm:bed2cbc1 starcoder2:cb4267a2
+step3_text:000ad09f step3p5:2a043ddb vaultgemma:14efcc1e voxtral_realtime_text:8c4c9c82 xglm:381cb384 youtu:ad004137
+zamba:bfe41172 zamba2:12955818 zaya:06a29ab0 RefinedWeb:5cd8212e RefinedWebModel:68947ac7 Yi:1ece2d1e aquila:5ec26147
+baichuan:51000f1f btlm:6c102784 bunny-phi:22ff0617 chatglm:4789ec86 codeshell:4b25e29f cogvlm:164ba3eb deci:1e249c9c
+deepseek:bc9a4dc7 hf_olmo:8769c477 internlm:c95a53d8 internlm2:9214beb8 jais:e92d36dc kimi_k2:9a854dde
+llava_llama:856d96aa minicpm:070cd9a5 mixformer-sequential:8c71e08a molmo:f153deca moss:aa63bb59 nemotron-nas:94b12616
+phi-msft:939a2094 plamo:fbd16d82 qwen:7d190d74 stablelm_epoch:bfbaf181 telechat:d927bb95 xverse:42663f8d yuan:e06926e2
+-:6b0ff4b6
+"""
+DEFAULT_ROWS = """
+llama:086b5341 gemma3_text:b3008dca gemma4_text:1e982d9b gemma2:fd35ce15 gemma3_text:99590b11 cohere2:ab6f6993
+cohere2:8ab033e8 exaone4:e8f6ab2d falcon:7363c5a3 qwen2:3a32efc3 llama4_text:7ab5d0b3 jamba:b3d38990
+"""
+
+
+class Checked(ScriptTest):
+    """What transformers 5.23 builds of the same configs (../shared/hf_classes), or a type's own code."""
+
+    def test_entries_are_those_that_were_checked(self) -> None:
+        entries = re.finditer(ab.TYPE_ENTRY, ab.CHECKED_TYPES)
+        found = [f"{entry['name']}:{zlib.crc32(entry.group().encode()):08x}" for entry in entries]
+        self.assertEqual(found, TYPE_ENTRIES.split())
+        rows = ab.CLASS_DEFAULTS.items()
+        found = [f"{types.split()[0]}:{zlib.crc32(json.dumps(row).encode()):08x}" for types, row in rows]
+        self.assertEqual(found, DEFAULT_ROWS.split())
+
+    def test_what_classes_take_where_a_file_is_silent(self) -> None:
+        silent = {"vocab_size": 9}
+        eight = {**silent, "num_hidden_layers": 8, "hidden_size": 2048, "num_attention_heads": 32}
+        for types, config, expected in (
+            ("llama qwen2", silent, (full(32, "32 x 128"),)),
+            ("mistral", silent, (windowed(32, "32/8 x 128", 4096),)),
+            ("gemma3_text", silent, (full(4, "8/4 x 256"), windowed(22, "8/4 x 256", 4096))),
+            ("gemma2", eight, (full(4, "32/4 x 256"), windowed(4, "32/4 x 256", 4096))),
+            ("gpt_oss", {**eight, "sliding_window": 64}, (full(4, "32/8 x 64"), windowed(4, "32/8 x 64", 64))),
+            ("vaultgemma", {**eight, "sliding_window": 64}, (full(4, "32/4 x 256"), windowed(4, "32/4 x 256", 64))),
+            ("cohere2", eight, (full(2, "32 x 64"), windowed(6, "32 x 64", 4096))),
+            ("llama4_text", {**eight, "sliding_window": 64}, (full(2, "32/8 x 128"), windowed(6, "32/8 x 128", 64))),
+            ("exaone4 olmo3", {**eight, "sliding_window": 2047}, (full(2, "32 x 64"), windowed(6, "32 x 64", 2047))),
+            ("exaone4 exaone_moe olmo3", {**eight, "sliding_window": 2048}, (full(8, "32 x 64"),)),
+            ("ministral", eight, (windowed(8, "32/8 x 64", 4096),)),
+            ("falcon RefinedWeb gpt_bigcode", eight, (full(8, "32/1 x 64"),)),
+            ("qwen2 smollm3", {**eight, "sliding_window": 64, "num_key_value_heads": 4}, (full(8, "32/4 x 64"),)),
+            ("jamba", {**eight, "num_hidden_layers": 12}, (full(1, "32/8 x 64"),)),
+            ("jamba", {**eight, "num_hidden_layers": 13}, (full(2, "32/8 x 64"),)),  # the 5th and the 13th
+        ):
+            for model_type in types.split():
+                with self.subTest(model_type, **config):
+                    self.assertEqual(imported({"model_type": model_type, **config}).layers, expected)
 
 
 def experts_of(model: ab.Model) -> tuple[int, int] | None:

@@ -121,33 +121,34 @@ class Quoted(ScriptTest):
             flags = f"--gpu {row['gpu']} --dtype bf16 --fused --kv-dtype {row['kv_dtype']}"
             flags += f" --batch {row['batch']} --seq {row['seq']} --gen {row['phase'] == 'decode'}"
             found = json.loads(run("--config", model, *flags.split(), "--format", "json").out)
-            with self.subTest(**row):
-                yield row, found["layers"][0], float(row["latency_us"]) / 1e6
+            yield row, found["layers"][0], float(row["latency_us"]) / 1e6
 
     def test_no_kernel_is_faster_than_the_bound(self) -> None:
         checked = 0
         for row, layer, seconds in (*self.cases(ATTENTION), *self.cases(LATENT)):
             if layer["kv_read_bytes"] > CACHES[row["gpu"]] * 2**20:
                 checked += 1
-                self.assertLessEqual(layer["bound_s"], seconds)
+                with self.subTest(**row):
+                    self.assertLessEqual(layer["bound_s"], seconds)
         self.assertGreaterEqual(checked, 15)
 
     def test_estimates_meet_measurements(self) -> None:
         errors: dict[str, list[float]] = {"decode": [], "prefill": []}
         for row, layer, seconds in self.cases(ATTENTION):
             errors[row["phase"]].append(abs(layer["total_s"] / seconds - 1))
-            self.assertGreaterEqual(layer["total_s"], layer["bound_s"])
+            with self.subTest(**row):
+                self.assertGreaterEqual(layer["total_s"], layer["bound_s"])
         self.assertLess(statistics.median(errors["decode"]), 0.15)
         self.assertLess(statistics.median(errors["prefill"]), 0.20)
 
     def test_small_steps_are_overhead(self) -> None:
         for row, layer, seconds in self.cases(ATTENTION):
-            if row["phase"] == "decode" and seconds < 18e-6:
-                self.assertEqual(layer["limit"], "overhead")
-            if row["phase"] == "decode" and seconds > 1.3e-3 and row["seq"] != "16":
-                self.assertEqual(layer["limit"], "memory")
-            if row["phase"] == "prefill" and seconds > 5e-3:
-                self.assertEqual(layer["limit"], "compute")
+            small = row["phase"] == "decode" and seconds < 18e-6
+            large = row["phase"] == "decode" and seconds > 1.3e-3 and row["seq"] != "16"
+            prompt = row["phase"] == "prefill" and seconds > 5e-3
+            limits = {"overhead": small, "memory": large, "compute": prompt}
+            with self.subTest(**row):
+                self.assertIn(layer["limit"], [name for name, clear in limits.items() if clear] or ab.TERMS)
 
     def test_summary_of_a_small_step_says_overhead(self) -> None:
         flags = "--gpu h100-sxm --model llama-3.1-8b --dtype bf16 --fused --seq 512"

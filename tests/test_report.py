@@ -94,6 +94,23 @@ class Arithmetic(ScriptTest):
                 self.assertIn(f"Cached KV size ({dtype.upper()}): {cut}\n", report)
                 self.assertEqual("with sync" in report, gpus > 1)
 
+    def test_times_are_the_busiest_gpus(self) -> None:
+        """8 heads of 16, 2 of K and V, 10 keys, at 19.5 TFLOP/s and 1,935 GB/s, by hand."""
+        config = self.config(model={"n_layer": 1, "n_head": 8, "n_kv_head": 2, "dim_head": 16})
+        scores, values, read = 8 * 10 * 31, 8 * 16 * 19, 2 * 16 * 9 * 4
+        for flags, computed, held in (  # the parts of FLOPs, and of K and V
+            ("--ngpu 4 --split head", 4, 2),  # two of the four GPUs hold the same K/V head
+            ("--ngpu 2 --split head", 2, 2),
+            ("--ngpu 4 --split seq", 4, 4),
+            ("--ngpu 4 --split batch", 1, 1),  # one sequence: one GPU works
+        ):
+            report = self.answer("--config", config, "--seq", "10", *flags.split())
+            expected = []
+            for flops in (scores, values):
+                expected += [f"{flops / 19.5e12 / computed:.3e}", f"{read / 1935e9 / held:.3e}"]
+            with self.subTest(flags):
+                self.assertEqual(re.findall(r"(?:Computation|Memory) time.*:  (.*)s", report), expected)
+
     def test_exact_at_any_length(self) -> None:
         # By hand: 96 heads x 1e12 keys x 255; 96 x 128 x (2e12 - 1); 96 x 128 x (1e12 - 1) x 4.
         found = results(self.answer("--seq", "1000000000000", warning=TOO_LARGE))

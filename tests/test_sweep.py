@@ -15,7 +15,7 @@ import unittest
 from typing import Any
 
 import attn_bottleneck as ab
-from tests.support import DEEPSEEK_671B, GPT_OSS, NO_OVERHEAD, SCRIPT, ScriptTest, process, run
+from tests.support import DEEPSEEK_671B, GPT_OSS, NO_OVERHEAD, SCRIPT, ScriptTest, full, process, run
 
 MISFITS = "attn_bottleneck.py: warning: "
 
@@ -319,10 +319,19 @@ class Views(ScriptTest):
         self.assertEqual({row["total_s"] == row["bound_s"] for row in rows}, {True})
         self.assertIn("bounds", run(*flags, "--format", "svg").out)
         for seq in range(1000, 1100):  # three kinds of layers: sums of one order
-            kinds = [ab.Layers("full", n, 8, k, 64, 64) for n, k in ((3, 8), (5, 4), (7, 1))]
-            net = ab.Model("m", 15, tuple(kinds), None, {}, "")
-            work = ab.Workload(1, seq, 3, 1, "decode", "bf16", "bf16", "bf16", True, "head", "pcie")
-            case = ab.analyse(ab.find_gpu("mi300x"), net, work)
+            kinds = [full(n, f"8/{k} x 64") for n, k in ((3, 8), (5, 4), (7, 1))]
+            net = ab.Model("m", n_layer=15, layers=tuple(kinds), params=None, figures={}, source="")
+            one: dict[str, Any] = {
+                "ngpu": 1,
+                "batch": 3,
+                "query": 1,
+                "phase": "decode",
+                "fused": True,
+                "split": "head",
+                "link": "pcie",
+            }
+            one.update(dict.fromkeys(("dtype", "kv_dtype", "weight_dtype"), "bf16"))
+            case = ab.analyse(ab.find_gpu("mi300x"), net, ab.Workload(seq=seq, **one))
             self.assertEqual(case.terms.total_s, case.terms.bound_s)
         alone = run(*"--gpu h100-sxm,b200 --format csv".split()).out
         self.assertEqual(alone.count(",estimate,"), 2)
@@ -412,7 +421,7 @@ class Streams(ScriptTest):
     def test_rows_are_not_kept(self) -> None:
         """The grid is lazy: a million cases of a sweep cost no memory that grows with them."""
         flags = ["--seq", f"1:{10**9}", "--batch", f"1:{10**9}", "--format", "csv"]
-        rows = list(csv.DictReader(io.StringIO("".join(itertools.islice(ab.answer(flags), 2)))))
+        rows = list(csv.DictReader(io.StringIO("".join(itertools.islice(ab.run(flags), 2)))))
         self.assertEqual([(row["seq"], row["batch"]) for row in rows], [("1", "1"), ("1", "2")])
 
     @unittest.skipUnless(hasattr(os, "openpty"), "no terminals here")
