@@ -814,6 +814,13 @@ def experts_of(model: ab.Model) -> tuple[int, int] | None:
 
 
 class Files(ScriptTest):
+    def test_what_a_file_calls_itself_is_quoted(self) -> None:
+        """On one line of ASCII, and nowhere else."""
+        path = self.written(json.dumps({**BASE, "model_type": "strange\n\u202e<b>"}), "S.json")
+        result = run("--gpu", "h100-sxm", "--model", path, "--format", "json")
+        self.assertIn('model_type "strange\\n\\u202e<b>" was not checked', result.err)
+        self.assertEqual((result.code, result.err.count("\n"), result.out.count("strange")), (0, 1, 0))
+
     def test_warnings_are_one_line_each(self) -> None:
         path = self.written(json.dumps({**BASE, "sliding_window": 9, "sparse_config": [1]}), "S.json")
         warnings = [

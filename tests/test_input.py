@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 import unittest
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import attn_bottleneck
-from tests.support import CONFIG, ROOT, ScriptTest, process, run, without_stream
+from tests.support import CONFIG, ROOT, SCRIPT, ScriptTest, process, run, without_stream
 
 
 class Flags(ScriptTest):
@@ -291,6 +293,14 @@ class WhereTheConfigComesFrom(ScriptTest):
     def test_never_the_current_folder(self) -> None:
         self.config(gpu={"model": "elsewhere"})
         self.assertIn("1 A100 GPUs", process(cwd=self.folder).stdout)
+
+    def test_script_from_standard_input(self) -> None:
+        """It stands in no folder then, whatever the current one holds."""
+        self.config(gpu={"model": "elsewhere"})
+        command = [sys.executable, "-", "--format", "summary"]
+        options: dict[str, Any] = {"cwd": self.folder, "capture_output": True, "text": True}
+        out = subprocess.run(command, check=True, input=SCRIPT.read_text(), timeout=60, **options).stdout
+        self.assertIn("1 x A100 (from built-in config)", out)
 
     def test_standard_input(self) -> None:
         text = (ROOT / "config.json").read_text().replace("A100", "piped")
