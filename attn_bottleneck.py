@@ -153,9 +153,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence with the known name nearest to a misspelt one, or nothing."""
     import difflib  # only a misspelt name needs it
 
-    lower = {each.lower(): each for each in known}
-    nearest = [each for each in lower if sorted(each) == sorted(name.lower())]
-    nearest = nearest or difflib.get_close_matches(name.lower(), lower, n=1)
+    lower, wanted = {word.lower(): word for word in known}, name.lower()
+    nearest = [x for x in lower if sorted(x) == sorted(wanted)] or difflib.get_close_matches(wanted, lower, n=1)
     return f" (did you mean {lower[nearest[0]]}?)" if nearest else ""
 
 
@@ -236,7 +235,7 @@ def values_flag(text: str, key: Key = COUNT) -> Sequence[Any]:
         return runs[0]
     if sum(map(len, runs)) > MAX_LISTED:
         raise InputError(f"lists at most {MAX_LISTED} values, beside one range in steps")
-    return [value for run in runs for value in run]
+    return [value for values in runs for value in values]
 
 
 BOOLEANS = {**dict.fromkeys("true yes 1 on".split(), True), **dict.fromkeys("false no 0 off".split(), False)}
@@ -577,7 +576,8 @@ def made_model(figures: Mapping[str, Any], source: str, name: str | None = None,
         raise InputError(f"Model.n_layer {allowed}: {n_layer}, {without}, {windowed}")
     kinds = (attending - windowed, 0), (windowed, window)
     layers = tuple([shaped(n, figures["n_head"], figures, reach) for n, reach in kinds if n])
-    return Model(name, n_layer, layers, read_parameters(figures), figures, source, weights)
+    own: dict[str, Any] = {"name": name, "source": source, "figures": figures, "weight_dtype": weights}
+    return Model(n_layer=n_layer, layers=layers, params=read_parameters(figures), **own)
 
 
 def with_figures(subject: Any, changes: Mapping[str, Any]) -> Any:
@@ -671,7 +671,7 @@ def check_case(gpu: GPU, model: Model, work: Workload) -> None:
         raise InputError(f"--link nvlink joins at most {most} GPUs of {gpu.name}: {work.ngpu}")
     if work.split == "head" and not model.divides(work.ngpu):
         works = [str(n) for n in range(1, 257) if model.divides(n)][:12]
-        heads = " and ".join(f"{each.n_head} heads, {each.n_kv_head} K/V" for each in model.layers)
+        heads = " and ".join(f"{layers.n_head} heads, {layers.n_kv_head} K/V" for layers in model.layers)
         evenly = f"such as --ngpu {', '.join(works)}; --split seq takes any number"
         raise InputError(f"--split head: {work.ngpu} GPUs do not share {heads} evenly ({evenly})")
     required_figure(gpu, "dtype", work.dtype, gpu.peaks)
@@ -830,10 +830,10 @@ def with_defaults(scope: dict[str, Any], name: str) -> Config:
     inner = scope["attn_config"] if isinstance(scope.get("attn_config"), dict) else {}  # MPT, DBRX
     own = scope.get("per_layer_config") or {}
     of_numbers = isinstance(own, dict) and all(re.fullmatch("[0-9]{1,9}", i) for i in own)
-    if not of_numbers or any(not isinstance(each, dict) or each.get("skip") for each in own.values()):
+    if not of_numbers or any(not isinstance(layer, dict) or layer.get("skip") for layer in own.values()):
         raise InputError("per_layer_config must hold objects under the numbers of layers, and none that has a skip")
     config = {key: value for row in rows for key, value in row.items() if key not in said}
-    return {**config, **inner, **scope, "per_layer_config": {int(i): each for i, each in own.items()}}
+    return {**config, **inner, **scope, "per_layer_config": {int(i): layer for i, layer in own.items()}}
 
 
 def count_at(config: Config, quantity: str, default: int | None = None) -> int:
@@ -988,7 +988,7 @@ def sparse_layers(config: Config, n: int) -> int:
     """How many of n layers have experts, where any has: a list says it, or else a step from some layer on."""
     for key in ("mlp_layer_types", "moe_layer_freq"):
         if isinstance(config.get(key), list):
-            return sum({"sparse": 1, "dense": 0, 1: 1, 0: 0}[each] for each in config[key][:n])
+            return sum({"sparse": 1, "dense": 0, 1: 1, 0: 0}[kind] for kind in config[key][:n])
     first, step = count_at(config, "n_dense", 0), count_at(config, "sparse_step", 1)
     return sum((i + 1) % step == 0 and i not in (config.get("mlp_only_layers") or ()) for i in range(first, n))
 
@@ -1005,12 +1005,12 @@ def sizes(config: Config, entry: re.Match[str], layers: Sequence[Layers], n_laye
     n, attention = sum(x.n_layer for x in layers), 0
     if n < n_layer or "$" in entry["marks"] or any(map(config.get, uncounted)) or not (act or "&" in entry["marks"]):
         return
-    for each in layers:
-        queries, values = each.n_head * each.dim_qk, each.n_head * each.dim_v
-        rank = count_at(config, "q_lora_rank", 0) if each.kv_lora_rank else 0
-        plain = (rank * (hidden + queries) or hidden * queries) + hidden * (each.row_elements + values)
-        latent = each.kv_lora_rank * (queries - each.n_head * each.qk_rope_head_dim + values)
-        attention += each.n_layer * (plain + latent)
+    for kind in layers:
+        queries, values = kind.n_head * kind.dim_qk, kind.n_head * kind.dim_v
+        rank = count_at(config, "q_lora_rank", 0) if kind.kv_lora_rank else 0
+        plain = (rank * (hidden + queries) or hidden * queries) + hidden * (kind.row_elements + values)
+        latent = kind.kv_lora_rank * (queries - kind.n_head * kind.qk_rope_head_dim + values)
+        attention += kind.n_layer * (plain + latent)
     sparse = sparse_layers(config, n) if expert > 1 else 0
     width = count_at(config, "width", 4 * hidden if "&" in entry["marks"] else 0)
     expert_width = count_at(config, "expert_width", 0)
@@ -1049,8 +1049,8 @@ def published_model(document: object, name: str, source: str) -> Model:
     figures: dict[str, Any] = {"n_layer": len(kinds)}
     with contextlib.suppress(InputError, TypeError, KeyError):  # what is not said well is not known
         figures.update(sizes(config, entry, layers, len(kinds)))
-    warned = tuple([f"{name}: {note}" for note in notes])
-    return Model(name, len(kinds), tuple(layers), read_parameters(figures), figures, source, notes=warned)
+    own: dict[str, Any] = {"name": name, "source": source, "figures": figures, "notes": tuple(notes)}
+    return Model(n_layer=len(kinds), layers=tuple(layers), params=read_parameters(figures), **own)
 
 
 # ------------------------------------------------------------------------------------------ by name
@@ -1059,8 +1059,8 @@ def published_model(document: object, name: str, source: str) -> Model:
 def catalogue_row(name: str, table: str, flag: str) -> tuple[str, dict[str, Any]]:
     """The name that is meant, or that alone begins so, and its row."""
     known, wanted = catalogue(table), squashed(name)
-    meant = [each for each in known if squashed(each).startswith(wanted)] if wanted else []
-    meant = [each for each in meant if squashed(each) == wanted] or meant
+    meant = [row for row in known if squashed(row).startswith(wanted)] if wanted else []
+    meant = [row for row in meant if squashed(row) == wanted] or meant
     if len(meant) == 1:
         return meant[0], dict(known[meant[0]])
     if meant:
@@ -1102,8 +1102,8 @@ def subjects(flags: Mapping[str, Any]) -> tuple[list[GPU], list[Model]]:
 
     def named(flag: str, table: str, find: Callable[[str], Any], made: Callable[..., Any]) -> list[Any]:
         names = flags.get(flag, "config").split(",")
-        every = [each for name in names for each in (catalogue(table) if name == "all" else [name])]
-        return [own(SECTIONS[flag], made) if each == "config" else find(each) for each in every]
+        names = [row for name in names for row in (catalogue(table) if name == "all" else [name])]
+        return [own(SECTIONS[flag], made) if name == "config" else find(name) for name in names]
 
     gpus = named("gpu", GPUS, find_gpu, made_gpu)
     return gpus, [] if "measured" in flags else named("model", MODELS, find_model, made_model)
@@ -1439,11 +1439,11 @@ def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, co
     share, exchanges = shared_out(shape, ops, work, output)
     kernels = layer_kernels(shape, ops, work, share)
     kernel_terms = [kernel_bound(kernel, compute, memory) for kernel in kernels]
-    exchange_s = [exchange_bound(each, rate) for each in exchanges]
+    exchange_s = [exchange_bound(exchange, rate) for exchange in exchanges]
     bound_s = max(math.fsum([terms.bound_s for terms in kernel_terms]), math.fsum(exchange_s))
     if constants is not None:
         kernel_terms = [kernel_estimate(*each, compute, memory, constants) for each in zip(kernels, kernel_terms)]
-        exchange_s = [exchange_estimate(each, work.ngpu, work.link, rate, constants) for each in exchanges]
+        exchange_s = [exchange_estimate(sent, work.ngpu, work.link, rate, constants) for sent in exchanges]
     alone, sync_s = summed([(1, terms) for terms in kernel_terms]), math.fsum(exchange_s)
     total_s = bound_s if constants is None else alone.total_s + sync_s
     read, scores = (ops.kv_bytes, 0) if work.fused else (ops.k_bytes + ops.v_bytes, 4 * ops.s_bytes)
@@ -1451,14 +1451,14 @@ def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, co
         flops=ops.flops,
         bytes=ops.q_bytes + read + scores + ops.a_bytes + ops.latent_bytes + ops.projected_bytes,
         kv_read_bytes=read,
-        exchange_bytes=math.fsum([each.bytes for each in exchanges if not each.reduces]),
-        reduce_bytes=sum([int(each.bytes) for each in exchanges if each.reduces]),
+        exchange_bytes=math.fsum([sent.bytes for sent in exchanges if not sent.reduces]),
+        reduce_bytes=sum([int(sent.bytes) for sent in exchanges if sent.reduces]),
         gpu_flops=math.fsum([kernel.flops for kernel in kernels]),
         gpu_bytes=math.fsum([kernel.bytes for kernel in kernels]),
     )
     terms = alone._replace(sync_s=sync_s, total_s=total_s, bound_s=bound_s)
-    ran, sent = list(zip(kernels, kernel_terms)), list(zip(exchanges, exchange_s))
-    return Layer(shape, ops, share, kernels=ran, exchanges=sent, counts=counts, terms=terms)
+    ran, exchanged = list(zip(kernels, kernel_terms)), list(zip(exchanges, exchange_s))
+    return Layer(shape=shape, operands=ops, share=share, kernels=ran, exchanges=exchanged, counts=counts, terms=terms)
 
 
 def longest_rows(growth: list[tuple[int, int]], budget_bits: int) -> int | None:
@@ -1544,7 +1544,7 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
     first = model.layers[0]
     hidden = model.figures.get("hidden_size", first.n_head * first.dim_v)  # else as wide as what is projected to it
     output = Exchange("all-reduce", wide, stored_bytes(tokens * hidden, wide), reduces=True)
-    layers = tuple([analyse_layer(each, gpu, work, output, constants) for each in model.layers])
+    layers = tuple([analyse_layer(kind, gpu, work, output, constants) for kind in model.layers])
     terms = summed([(layer.shape.n_layer, layer.terms) for layer in layers])
     rest_s, memory = rest_of_step(model, gpu, work, output, constants), analyse_memory(gpu, model, work)
     step_s = None if rest_s is None else terms.total_s + rest_s
@@ -1606,9 +1606,8 @@ def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[
     except InputError:  # more GPUs than a link joins, say
         return []
     tokens = after.new_tokens / case.new_tokens
-    gain = case.terms.bound_s / after.terms.bound_s * tokens
-    if case.basis == after.basis:  # else more GPUs, but no constants of their link
-        gain = case.terms.total_s / after.terms.total_s * tokens
+    compared = "total_s" if case.basis == after.basis else "bound_s"  # more GPUs, but no constants of their link
+    gain = getattr(case.terms, compared) / getattr(after.terms, compared) * tokens
     step_gain = case.step_s / after.step_s * tokens if case.step_s and after.step_s else None
     if (after.memory.fits, max(gain, step_gain or 0.0)) < (case.memory.fits, 1.01):
         return []
@@ -1662,8 +1661,8 @@ def what_would_help(case: Analysis) -> list[Change]:
                 flags.append({name: value})
     layers = case.model.layers
     settable = "n_head" in case.model.figures and "Model.n_kv_head" not in case.changed
-    if settable and not any(each.n_kv_head % 2 or each.kv_lora_rank for each in layers):
-        halved = tuple([each._replace(n_kv_head=each.n_kv_head // 2) for each in layers])
+    if settable and not any(kind.n_kv_head % 2 or kind.kv_lora_rank for kind in layers):
+        halved = tuple([kind._replace(n_kv_head=kind.n_kv_head // 2) for kind in layers])
         changes += changes_to(case, "half the K/V heads", case.model._replace(layers=halved), case.work)
     changes.sort(key=lambda change: (-change.fits, -change.attention_gain))
     best, what = case, "all that help together"
@@ -1675,8 +1674,8 @@ def what_would_help(case: Analysis) -> list[Change]:
     while steps and max(map(worth, steps)) >= (best.memory.fits, 1.01):
         best = max(steps, key=worth).after
         steps = [step for flag in flags for step in changes_to(best, what, best.model, best.work._replace(**flag))]
-    single = [change.flags for change in changes]
-    return changes + [each for each in changes_to(case, what, best.model, best.work) if each.flags not in single]
+    single, together = [change.flags for change in changes], changes_to(case, what, best.model, best.work)
+    return changes + [change for change in together if change.flags not in single]
 
 
 # ------------------------------------------------------------------------------------------- sweeps
@@ -1808,10 +1807,10 @@ def analysed(asked: Mapping[str, Any], changed: Mapping[str, Any], bounds: bool)
 def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
     """The outcome of every combination; like is compared with like."""
     for number in range(sweep.total):
-        asked, alike = dict[str, Any](), sweep.total  # consecutive cases that share the axes so far
+        asked, run_length = dict[str, Any](), sweep.total  # of cases that share the values so far
         for name, values in sweep.axes.items():
-            alike //= len(values)
-            asked[name] = values[number // alike % len(values)]
+            run_length //= len(values)
+            asked[name] = values[number // run_length % len(values)]
         changed = {key: value for key, value in asked.items() if "." in key}
         try:
             yield analysed(asked, changed, sweep.bounds)
@@ -1940,9 +1939,10 @@ def plural(count: int, noun: str) -> str:
 
 def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
     """What is asked, a line for each part of it."""
-    work, model, gpu, new = case.work, case.model, case.gpu, plural(case.work.query, "new token")
-    yield f"work       {work.phase}: {plural(work.batch, 'sequence')}, {new} each, {plural(work.seq, 'key')}"
-    without = model.n_layer - sum(each.n_layer for each in model.layers)
+    work, model, gpu = case.work, case.model, case.gpu
+    asked = [plural(work.batch, "sequence"), f"{plural(work.query, 'new token')} each", plural(work.seq, "key")]
+    yield f"work       {work.phase}: {', '.join(asked)}"
+    without = model.n_layer - sum(kind.n_layer for kind in model.layers)
     rest = f", {without} layers without a cache" if without else ""
     yield f"model      {value_text(model)} (from {model.source}){rest}"
     for layer in case.layers:
@@ -2011,7 +2011,7 @@ def cost_table(case: Analysis) -> Iterator[str]:
                 yield row(f"  {kernel.name}", terms, kernel.flops / kernel.bytes)
             for exchange, seconds in layer.exchanges:
                 yield row(f"  {exchange.name}", Terms(sync_s=seconds, total_s=seconds))
-    layers = sum(each.n_layer for each in case.model.layers)
+    layers = sum(kind.n_layer for kind in case.model.layers)
     yield row(f"all {plural(layers, 'layer')}", case.terms, case.counts.intensity)
     yield f"  ridge point of the datasheet's rates: {rounded(case.ridge)} FLOP/byte"
 
@@ -2149,7 +2149,7 @@ def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
                 }
                 for layer in outcome.layers
             ]
-            record["would_help"] = [{k: v for k, v in each._asdict().items() if k != "after"} for each in helpful]
+            record["would_help"] = [{k: v for k, v in change._asdict().items() if k != "after"} for change in helpful]
             figures = {"gpu": {"from": gpu.source, **gpu.figures}, "model": {"from": model.source, **model.figures}}
             record["inputs"] = {**figures, "flags": sorted(sweep.given)}
         if outcome.changed:
@@ -2276,7 +2276,7 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     """A roofline, roofs in the colour of their points; if a number sweeps, the time over it below, by term if alone."""
     if sweep.total > MAX_POINTS:
         raise InputError(f"--format svg shows at most {MAX_POINTS} cases, not {sweep.total}")
-    cases = [each for each in outcomes if isinstance(each, Analysis)]
+    cases = [outcome for outcome in outcomes if isinstance(outcome, Analysis)]
     numbers = [name for name in sweep.varying if type(sweep.axes[name][0]) in (int, float)]
     axis = numbers[-1] if numbers else ""
     others = [name for name in sweep.varying if name != axis]
@@ -2289,7 +2289,7 @@ def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
     upper, lower, tops = list[Series](), list[Series](), list[Series]()
     for n, (name, case) in enumerate(roofs.items()):
         left, right = min(*intensities, case.ridge / 4), max(*intensities, case.ridge * 4)
-        points = [(each, min(each, case.ridge) * case.gpu.bandwidth, "") for each in (left, case.ridge, right)]
+        points = [(x, min(x, case.ridge) * case.gpu.bandwidth, "") for x in (left, case.ridge, right)]
         tops.append(Series(name, points, COLOURS[n % len(COLOURS)], style="stroke-width='2.5'"))
     places = list[int]()
     for name, group in groups.items():
@@ -2461,12 +2461,12 @@ def searched(rows: Sequence[Measured], start: Constants, given: Constants) -> tu
     def loss(residuals: list[float]) -> float:
         return math.fsum(w * math.log1p((r / scale) ** 2) for w, r in zip(shares, residuals))
 
-    best, now, damping, small = start, errors(start), 1e-2, 1e-5
-    gain, tries = 0.0, 500
+    best, now, small = start, errors(start), 1e-5
+    gain, damping, tries = 0.0, 1e-2, 500
     while tries and damping < 1e6 and not 0 < gain <= 1e-9:
         tries -= 1
         moved = [errors({**best, name: best[name] * math.exp(small)}) for name in best]
-        slopes = [[(b - a) / small for a, b in zip(now, each)] for each in moved]
+        slopes = [[(b - a) / small for a, b in zip(now, after)] for after in moved]
         weights = [w / (scale**2 + r * r) for w, r in zip(shares, now)]
         pull = [math.fsum(w * a * b for w, a, b in zip(weights, slope, now)) for slope in slopes]
         normal = [[math.fsum(w * x * y for w, x, y in zip(weights, a, b)) for b in slopes] for a in slopes]
@@ -2510,11 +2510,11 @@ def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
     lines = [f"{'':30}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
     ratios = [(row, row.ratio(constants)) for row in rows]
     for kind in sorted({row.kind for row in rows}, key=KINDS.index):
-        some = [each for each in ratios if each[0].kind == kind]
+        some = [(row, ratio) for row, ratio in ratios if row.kind == kind]
         bands = REDUCE_SIZES if kind == "all-reduce" else KERNEL_SIZES
-        classes = {name: [each for each in some if low <= each[0].size < high] for name, low, high in bands}
+        classes = {name: [pair for pair in some if low <= pair[0].size < high] for name, low, high in bands}
         counts = sorted({row.ngpu for row, _ in some} - {1})
-        classes.update({f"{ngpu} GPUs": [each for each in some if each[0].ngpu == ngpu] for ngpu in counts})
+        classes.update({f"{ngpu} GPUs": [pair for pair in some if pair[0].ngpu == ngpu] for ngpu in counts})
         for name, group in classes.items():
             if group:
                 faster = sum(row.resident and row.seconds < row.bound_s for row, _ in group)
@@ -2523,7 +2523,7 @@ def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
                 bias = round(statistics.median([ratio - 1 for _, ratio in group]), 3) + 0.0  # no -0.0
                 lines.append(f"{kind:16}{name:14}{len(group):7,}{faster:8,}{median:9.1%}{most:9.1%}{bias:+9.1%}")
     lines += ["", "worst ten rows"]
-    for row, ratio in sorted(ratios, key=lambda each: -abs(math.log(each[1])))[:10]:
+    for row, ratio in sorted(ratios, key=lambda pair: -abs(math.log(pair[1])))[:10]:
         lines.append(f"  line {row.line}: {row.shape}: {prefixed(row.seconds, 's')}, here {ratio:.3g} times as long")
     return "\n".join(lines) + "\n"
 
@@ -2689,7 +2689,7 @@ def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
                     break
             else:
                 done, misfits = done + 1, misfits + (not outcome.memory.fits)
-                notes = [note for model in sweep.axes["model"] for note in model.notes] if done == 1 else []
+                notes = [f"{x.name}: {note}" for x in sweep.axes["model"] for note in x.notes] if done == 1 else []
                 notes += [misfit(outcome)] if misfits and sweep.total == 1 else []
                 for note in notes:
                     diagnose("warning", note)
