@@ -107,6 +107,17 @@ class ScriptTest(unittest.TestCase):
         return result.err
 
 
+# A published model: a llama of four layers, 8 heads of 64, 2 of them for keys and values.
+BASE: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 9,
+    "num_hidden_layers": 4,
+    "hidden_size": 512,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+}
+
+
 def full(n_layer: int, shape: str, window: int = 0, latent: str = "0 0") -> attn_bottleneck.Layers:
     """Layers as tests write them: "heads/K/V heads x width of K/of V", K/V parts where they differ.
 

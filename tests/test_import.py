@@ -11,19 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import attn_bottleneck as ab
-from tests.support import CONFIG, SHARED, ScriptTest, full, needs_shared, process, read_csv, run, windowed
+from tests.support import BASE, CONFIG, SHARED, ScriptTest, full, needs_shared, process, read_csv, run, windowed
 
 Config = dict[str, Any]
 
-# What most rows change: a llama of four layers, 8 heads of 64, 2 of them for keys and values.
-BASE: Config = {
-    "model_type": "llama",
-    "vocab_size": 9,
-    "num_hidden_layers": 4,
-    "hidden_size": 512,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 2,
-}
 LATENT = {"kv_lora_rank": 32, "qk_rope_head_dim": 8, "qk_nope_head_dim": 24, "v_head_dim": 16}
 
 
@@ -132,12 +123,12 @@ RULES: list[tuple[str, Config, Expected]] = [
         (full(1, "8/2 x 64"), full(1, "8/1 x 64")),
     ),
     # Latent attention; head_dim says nothing there.
-    ("latent", {**BASE, **LATENT, "head_dim": 64}, full(4, "8 x 32/16", 0, "32 8")),
-    ("latent by its class", {**BASE, **LATENT, "model_type": "deepseek_v3"}, full(4, "8 x 32/16", 0, "32 8")),
+    ("latent", {**BASE, **LATENT, "head_dim": 64}, full(4, "8 x 32/16", latent="32 8")),
+    ("latent by its class", {**BASE, **LATENT, "model_type": "deepseek_v3"}, full(4, "8 x 32/16", latent="32 8")),
     (
         "MiniCPM3 says no v_head_dim",
         {**without(), **{k: LATENT[k] for k in LATENT if k != "v_head_dim"}, "model_type": "minicpm3"},
-        full(4, "8 x 32/64", 0, "32 8"),
+        full(4, "8 x 32/64", latent="32 8"),
     ),
     (
         "latent in a window",
@@ -336,7 +327,7 @@ RULES: list[tuple[str, Config, Expected]] = [
     (
         "Kimi Linear",
         {**BASE, **LATENT, "model_type": "kimi_linear", "linear_attn_config": {"full_attn_layers": [1, 4]}},
-        full(2, "8 x 32/16", 0, "32 8"),
+        full(2, "8 x 32/16", latent="32 8"),
     ),
     # Switches that are off.
     ("no sharing", {**BASE, "use_cla": False, "cla_share_factor": 2}, ALL4),
@@ -383,7 +374,7 @@ WARNED: list[tuple[str, Config, Expected, str]] = [
         (full(3, "8/2 x 64"), windowed(1, "16/4 x 32", 9)),
         "was not checked",
     ),
-    ("latent", {**UNKNOWN, **LATENT}, full(4, "8 x 32/16", 0, "32 8"), "was not checked"),
+    ("latent", {**UNKNOWN, **LATENT}, full(4, "8 x 32/16", latent="32 8"), "was not checked"),
     (
         "an indexer",
         {
@@ -393,7 +384,7 @@ WARNED: list[tuple[str, Config, Expected, str]] = [
             "index_topk": 9,
             "layer_types": ["deepseek_sparse_attention", "indexed_attention"] * 2,
         },
-        full(4, "8 x 32/16", 0, "32 8"),
+        full(4, "8 x 32/16", latent="32 8"),
         "index_topk, sparse attention, is counted as dense",
     ),
     (
@@ -467,20 +458,20 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("windows of what length", {**BASE, "layer_types": SLIDING}, "no sliding_window, but"),
     # Keys that may change the attention of a type that was not checked.
     *(
-        (f"new with {key}", {**UNKNOWN, key: value}, f"{key} {ab.quoted(value)} may change its")
-        for key, value in (
-            ("attn_window_size", 9),
-            ("local_layer_ids", [0, 1]),
-            ("layer_heads", [8, 8, 8, 4]),
-            ("mamba_d_state", 16),
-            ("sliding_window_pattern", 4),
-            ("attn_layer_period", 4),
-            ("per_layer_config", {"0": {}}),
-            ("attention_type", "funny"),
-            ("tpa_rank", 9),
-            ("kv_latent_dim", 9),
-            ("token_mixer", "hyena"),
-            ("nsa_config", {"block": 9}),
+        (f"new with {key}", {**UNKNOWN, key: value}, f"{key} {shown} may change its")
+        for key, value, shown in (
+            ("attn_window_size", 9, "9"),
+            ("local_layer_ids", [0, 1], "a list"),
+            ("layer_heads", [8, 8, 8, 4], "a list"),
+            ("mamba_d_state", 16, "16"),
+            ("sliding_window_pattern", 4, "4"),
+            ("attn_layer_period", 4, "4"),
+            ("per_layer_config", {"0": {}}, "an object"),
+            ("attention_type", "funny", '"funny"'),
+            ("tpa_rank", 9, "9"),
+            ("kv_latent_dim", 9, "9"),
+            ("token_mixer", "hyena", '"hyena"'),
+            ("nsa_config", {"block": 9}, "an object"),
         )
     ),
     # Schedules and geometries that make no sense.

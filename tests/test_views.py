@@ -8,7 +8,7 @@ import math
 import re
 from typing import Any
 
-from tests.support import DEEPSEEK, GPT_OSS, H100, LLAMA_70B, NO_OVERHEAD, PREFIXES, ScriptTest, run
+from tests.support import BASE, DEEPSEEK, GPT_OSS, H100, LLAMA_70B, NO_OVERHEAD, PREFIXES, ScriptTest, run
 
 CASES = (
     (LLAMA_70B, "--dtype bf16 --ngpu 8 --batch 16 --seq 32768"),
@@ -21,18 +21,6 @@ CASES = (
     ({**GPT_OSS, "n_layer_no_cache": 3}, "--dtype fp16 --ngpu 2"),
 )
 ESTIMATED = {**NO_OVERHEAD, "launch_us": 4.5, "bandwidth_efficiency": 0.85, "compute_efficiency": 0.6}
-
-# A model as it is published: 4 layers of 8 heads of 64 on 2 K/V heads.
-LLAMA_JSON = {
-    "model_type": "llama",
-    "vocab_size": 1000,
-    "hidden_size": 512,
-    "intermediate_size": 1024,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 2,
-    "hidden_act": "silu",
-}
 
 
 def numbers(node: Any) -> set[float]:
@@ -430,7 +418,7 @@ class Set(ScriptTest):
         self.assertIn("--set: GPU.nvlink_gpus has no meaning without nvlink", rows[1]["error"])
 
     def test_published_configs_take_what_describes_the_whole(self) -> None:
-        path = self.written(json.dumps(LLAMA_JSON), "m.json")
+        path = self.written(json.dumps(BASE), "m.json")
         flags = ("--model", path, "--gpu", "h100-sxm", "--format", "json", "--set")
         found = json.loads(self.answer(*flags, "Model.params_b=8"))
         self.assertEqual(found["gpu_weight_bytes"], 16e9)
