@@ -463,6 +463,11 @@ def phase_of(query: int, seq: int, generates: bool) -> str:
     return "prefill" if query == seq else "extend"
 
 
+def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, Any]:
+    """How named GPUs share the work where no flag says it."""
+    return {"split": "head" if model.divides(ngpu) else "seq", "link": gpu.joining_link(ngpu)}
+
+
 # ---------------------------------------------------------------------------------- reading
 
 SECTIONS = {"gpu": "GPU", "model": "Model"}  # of the config, by flag
@@ -1635,11 +1640,6 @@ def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
         "ngpu": {**({work.ngpu // 2: "half the GPUs"} if work.ngpu % 2 == 0 else {}), 2 * work.ngpu: "twice the GPUs"},
         "batch": {2 * work.batch: "twice the batch"},
     }
-
-
-def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, Any]:
-    """How named GPUs share the work where no flag says it."""
-    return {"split": "head" if model.divides(ngpu) else "seq", "link": gpu.joining_link(ngpu)}
 
 
 def what_would_help(case: Analysis) -> list[Change]:
