@@ -1076,7 +1076,7 @@ def catalogue_row(name: str, table: str, flag: str) -> tuple[str, dict[str, Any]
 
 def find_gpu(name: str) -> GPU:
     name, section = catalogue_row(name, GPUS, "gpu")
-    constants = catalogue(ARCHITECTURES).get(section.pop("architecture", ""), {})
+    constants = catalogue(ARCHITECTURES)[section.pop("architecture")] if "architecture" in section else {}
     return made_gpu(read_section({"model": name, **section, **constants}, "GPU", complete=False), "catalogue")
 
 
