@@ -199,7 +199,7 @@ class Key(NamedTuple):
             value = int(count[1]) * {"": 1, "K": 2**10, "M": 2**20}[count[2].upper()] if count else text
         elif re.fullmatch("[0-9.eE+-]*[0-9]", text):
             with contextlib.suppress(ValueError):
-                value = float(text) or 0.0
+                value = float(text) or 0.0  # no -0.0
         return self.checked(value)
 
 
@@ -436,7 +436,7 @@ class Model(NamedTuple):
     notes: tuple[str, ...] = ()  # what the figures leave out, or how they were read
 
     def divides(self, ngpu: int) -> bool:
-        """Whether GPUs get equal numbers of heads, as serving engines ask: K/V heads too, or whole copies of one."""
+        """Whether GPUs get equal numbers of heads, as serving engines ask: of K/V heads too, or whole copies of one."""
         return all(x.n_head % ngpu == 0 and 0 in (x.n_kv_head % ngpu, ngpu % x.n_kv_head) for x in self.layers)
 
 
