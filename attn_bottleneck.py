@@ -1582,7 +1582,7 @@ def half_length(case: Analysis) -> int | None:
         return None
 
     def reaches(seq: int) -> bool:
-        work = case.work._replace(seq=seq, phase=phase_of(case.work.query, seq, case.work.phase == "decode"))
+        work = case.work._replace(seq=seq, phase=phase_of(case.work.query, seq, generates=True))
         return analyse(case.gpu, case.model, work, case.basis == "bound").terms.total_s >= rest_s
 
     if not reaches(longest):

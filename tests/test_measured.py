@@ -565,6 +565,23 @@ class Fit(ScriptTest):
         section = self.fitted(text, "--gpu", "h100-sxm")[1]
         self.assertAlmostEqual(section["launch_us"] / 6.5, 1, delta=0.01)
 
+    def test_least_loss(self) -> None:
+        """Of one kernel with three times in turn: the least mean of log(1 + (error / scale)^2), by trying all."""
+        times = [6.5 * math.exp((0, 0.02, 0.3)[i % 3]) for i in range(48)]
+        kernel = "phase,batch,seq,n_head,n_kv_head,dim_head,latency_us\ndecode,1,1,8,8,16,"
+        for measured, flags, sum_of, scale in (
+            (kernel, "", {"launch_us": 1}, 0.1),
+            ("ngpu,bytes,latency_us\n2,1,", "--link pcie", {"pcie_latency_us": 1, "pcie_hop_us": 2}, 0.15),
+        ):
+            head, row = measured.split("\n")
+            text = "\n".join([head, *(f"{row}{us:.6f}" for us in times)]) + "\n"
+            section = self.fitted(text, "--gpu", "h100-sxm", *flags.split())[1]
+            trials = [6.5 + i / 1000 for i in range(2000)]
+            least = min(trials, key=lambda us: sum(math.log1p((math.log(us / each) / scale) ** 2) for each in times))
+            with self.subTest(head):
+                found = sum(section[key] * n for key, n in sum_of.items())
+                self.assertAlmostEqual(found / least, 1, delta=0.004)
+
     def test_latent_rows_alone_show_their_launch(self) -> None:
         lines = ["phase,batch,seq,n_head,latency_us,kv_lora_rank,qk_rope_head_dim,qk_nope_head_dim,v_head_dim"]
         for batch in (1, 2, 4, 8, 16, 32, 64):

@@ -238,6 +238,18 @@ class Views(ScriptTest):
                 self.assertTrue(lines[at].split(" x  ")[-1].startswith(change["what"]))
         self.assertEqual(at, len(lines) - 1)
         self.assertEqual(found["would_help"][-1]["what"], "all that help together")
+        # Flags of 22 characters stand beside their figures, of 23 alone.
+        for flags, expected in (
+            (
+                "--model falcon-7b --ngpu 142 --batch 32",
+                r"\n  --ngpu 71 --split head +[0-9.]+ x +[0-9.]+ x  half the GPUs",
+            ),
+            (
+                "--model llama-3.1-8b --seq 64K",
+                r"\n  --set Model.n_kv_head=4\n {24} +[0-9.]+ x +[0-9.]+ x  half the K/V",
+            ),
+        ):
+            self.assertRegex(self.answer("--gpu", "h100-sxm", *flags.split()), expected)
 
     def test_set_is_said_and_not_said_again(self) -> None:
         flags = "--gpu h100-sxm --model llama-3.1-8b --set GPU.memory=70 --set Model.n_kv_head=16"
