@@ -700,7 +700,7 @@ class Rules(ScriptTest):
         values += [[1], [None], [[]], ["full_attention"] * 9, [[["global"], 10**12]], {"a": 1}]
         values += [{"full_attn_layers": [1]}, [{"attention": {"n_heads_in_group": 3}}] * 9]
         values += [{"1": {"head_dim": 3}}, {"1": 5}, [[[], 10**12]], {"attention": None}]
-        for _ in range(4000):
+        for _ in range(2500):
             config = dict(draw.choice(RULES)[1])
             for key in draw.sample(keys, draw.randint(1, 3)):
                 config[key] = draw.choice(values)
