@@ -32,6 +32,11 @@ RULES: list[tuple[str, Config, Expected]] = [
     ("no width of values in this class", {**BASE, "v_head_dim": 32}, ALL4),
     ("null is no width", {**BASE, "model_type": "ernie4_5", "head_dim": None}, ALL4),
     ("silence is", {**BASE, "model_type": "ernie4_5"}, full(4, "8/2 x 128")),
+    (
+        "as many layers as kinds",
+        without("num_hidden_layers", model_type="granitemoehybrid", layers_block_type=["attention", "mamba"] * 3),
+        full(3, "8/2 x 64"),
+    ),
     ("so does silence, in this class", without("num_key_value_heads"), full(4, "8 x 64")),
     ("in others a number", without("num_key_value_heads", model_type="internlm3"), full(4, "8/2 x 128")),
     ("more entries than layers", {**BASE, "layer_types": ["attention"] * 5}, ALL4),
