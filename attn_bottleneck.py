@@ -1130,13 +1130,14 @@ class Terms(NamedTuple):
     @property
     def parts(self) -> dict[str, float]:
         """Seconds of each term by its name."""
-        seconds = self._asdict().items()
-        return {name.removesuffix("_s"): value for name, value in seconds if name not in ("total_s", "bound_s")}
+        named = zip(self._fields, self)
+        return {name.removesuffix("_s"): value for name, value in named if name not in ("total_s", "bound_s")}
 
     @property
     def limit(self) -> str:
         """The name of the largest term, of equal ones the first: the verdict."""
-        return max(self.parts, key=self.parts.__getitem__)
+        parts = self.parts
+        return max(parts, key=parts.__getitem__)
 
 
 TERMS = tuple(Terms().parts)
@@ -1806,12 +1807,13 @@ def analysed(asked: Mapping[str, Any], changed: Mapping[str, Any], bounds: bool)
 
 def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
     """The outcome of every combination; like is compared with like."""
+    first, keys = {name: values[0] for name, values in sweep.axes.items()}, [key for key in sweep.axes if "." in key]
     for number in range(sweep.total):
-        asked, run_length = dict[str, Any](), sweep.total  # of cases that share the values so far
-        for name, values in sweep.axes.items():
-            run_length //= len(values)
-            asked[name] = values[number // run_length % len(values)]
-        changed = {key: value for key, value in asked.items() if "." in key}
+        asked, rest = dict(first), number
+        for name in reversed(sweep.varying):
+            rest, at = divmod(rest, len(sweep.axes[name]))
+            asked[name] = sweep.axes[name][at]
+        changed = {key: asked[key] for key in keys}
         try:
             yield analysed(asked, changed, sweep.bounds)
         except InputError as error:
@@ -2618,13 +2620,11 @@ def parser() -> argparse.ArgumentParser:
     for name, row in catalogue(FLAGS).items():
         takes: dict[str, Any] = {"action": "store_const", "const": ""}
         if "value" in row:
-            takes = {
-                "metavar": row["value"],
-                "type": READERS.get(name),
-                "action": "append" if name == "set" else "store",
-            }
+            takes = {"metavar": row["value"], "type": READERS.get(name)}
         if row.get("value") == "BOOL":
             takes.update(nargs="?", const="True")
+        if name == "set":
+            takes["action"] = "append"
         short = ["-h"] if name == "help" else []
         group(row["group"]).add_argument(*short, f"--{dashed(name)}", help=row["help"], **takes)
     return result

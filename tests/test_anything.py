@@ -28,22 +28,7 @@ CASE_FLAGS = {
     "--measured": "/no/such/file -",
 }
 STRAY = "--fp16 --fit --help --version --list-gpus --list-models --sqe 17 -- --seq=-- -h --gen --fused --no".split()
-CELLS: list[Any] = [
-    "",
-    "1",
-    "0",
-    "-1",
-    "8",
-    "64",
-    "1e3",
-    "10**9",
-    "x",
-    "decode",
-    "prefill",
-    "fp8",
-    "H100-SXM",
-    "9" * 30,
-]
+CELLS = ["", *"1 0 -1 8 64 1e3 10**9 x decode prefill fp8 H100-SXM".split(), "9" * 30]
 VALUES: list[Any] = [None, True, 0, 1, -1, 1.5, 8, 1e300, 1e-300, 10**18, 10**19, "", "x", [], {}, [1], {"a": 1}]
 
 

@@ -762,8 +762,8 @@ phi-msft:939a2094 plamo:fbd16d82 qwen:7d190d74 stablelm_epoch:bfbaf181 telechat:
 -:6b0ff4b6
 """
 DEFAULT_ROWS = """
-llama:086b5341 gemma3_text:b3008dca gemma4_text:1e982d9b gemma2:fd35ce15 gemma3_text:99590b11 cohere2:ab6f6993
-cohere2:8ab033e8 exaone4:e8f6ab2d falcon:7363c5a3 qwen2:3a32efc3 llama4_text:7ab5d0b3 jamba:b3d38990
+llama:8b1bdd0b gemma3_text:ef1378a9 gemma4_text:08205a3f gemma2:06b38d53 gemma3_text:b6be1904 cohere2:7ec9e186
+cohere2:b4c3eef2 exaone4:f46621a3 falcon:23ac740b qwen2:35902ac3 llama4_text:d93666b3 jamba:e764d972
 """
 
 
@@ -774,8 +774,8 @@ class Checked(ScriptTest):
         entries = re.finditer(ab.TYPE_ENTRY, ab.CHECKED_TYPES)
         found = [f"{entry['name']}:{zlib.crc32(entry.group().encode()):08x}" for entry in entries]
         self.assertEqual(found, TYPE_ENTRIES.split())
-        rows = ab.CLASS_DEFAULTS.items()
-        found = [f"{types.split()[0]}:{zlib.crc32(json.dumps(row).encode()):08x}" for types, row in rows]
+        rows = {types: json.dumps([types, row]) for types, row in ab.CLASS_DEFAULTS.items()}
+        found = [f"{types.split()[0]}:{zlib.crc32(row.encode()):08x}" for types, row in rows.items()]
         self.assertEqual(found, DEFAULT_ROWS.split())
 
     def test_what_classes_take_where_a_file_is_silent(self) -> None:
