@@ -28,26 +28,32 @@ Symbols
     D  hidden size            sequence                n  GPUs
     e  bytes per element, of what GPUs exchange of outputs at least 2
 
-Formulas, one layer (the README has them all, with what windows and latent attention change)
+Formulas, one layer (the README has them all, with what windows and latents change)
 
-    pairs                 Q S unfused; fused: the sum over the Q rows of the keys each may see
-    FLOPs                 B H pairs (2d - 1) for S = Q K^T, B H d (2 pairs - Q) for A = S V
-    K and V read          2 B K d rows e; rows = S - 1 if one token is generated (the new row is still on chip), else S
-    other traffic         Q read and A written, 2 B H Q d e; unfused 4 B H Q S e more
-    compute, memory       FLOPs / P and bytes / W of the busiest of n GPUs
-    sync                  unfused, keys split: scores and values / N; fused: queries, or keys and values, whichever is
-                          less, / M; the output's all-reduce, B Q D e / M; sequences split: nothing
-    bound                 max(sum over kernels of max(compute, memory), sync): no implementation is faster
-    estimate              compute + memory + sync + overhead at the rates that measured kernels reach
-    KV cache              2 L B K d rows e
+    pairs            Q S unfused; fused: the sum over the Q rows of the keys each may see
+    FLOPs            B H pairs (2d - 1) for S = Q K^T, B H d (2 pairs - Q) for A = S V
+    K and V read     2 B K d rows e; rows = S - 1 if one token is generated (the new row is
+                     still on chip), else S
+    other traffic    Q read and A written, 2 B H Q d e; unfused 4 B H Q S e more
+    compute, memory  FLOPs / P and bytes / W of the busiest of n GPUs
+    sync             unfused, keys split: scores and values / N; fused: queries, or keys and
+                     values, whichever is less, / M; the output's all-reduce, B Q D e / M;
+                     sequences split: nothing
+    bound            max(sum over kernels of max(compute, memory), sync): no implementation is
+                     faster
+    estimate         compute + memory + sync + overhead at the rates that kernels reach
+    KV cache         2 L B K d rows e
 
-Assumptions: peaks are dense; one multiply-add is two FLOPs; GB = 1e9 bytes; weights are spread evenly. Counts are exact.
+Assumptions: peaks are dense; one multiply-add is two FLOPs; GB = 1e9 bytes; weights are spread
+evenly. Counts are exact.
 
-The file, from top to bottom: units and words, records and catalogue, reading (a config of ours, a published one, by name),
-cost model, what would help, sweeps, views, picture, measured kernels, command line. Data runs that way and no other.
+The file, from top to bottom: units and words; hardware and models; layers, by kind; reading (a
+config of ours, a published one, by name); cost model; what would help; sweeps; views; picture;
+measured kernels; command line. Data runs that way and no other.
 
-Exit codes: 0 answered, whatever the verdict; 1 standard output cannot be written; 2 bad usage or a bad config (one line
-on standard error says which key or flag, and what is allowed); 130 interrupted.
+Exit codes: 0 answered, whatever the verdict; 1 standard output cannot be written; 2 bad usage or a
+bad config (one line on standard error says which key or flag, and what is allowed); 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -64,37 +70,52 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, Union
+from typing import Any, NamedTuple, Protocol, TypeVar, Union
 
 if sys.version_info < (3, 9):
     sys.stderr.write("attn_bottleneck.py: error: Python 3.9 or newer is needed\n")
     sys.exit(2)
 
 __version__ = "1.0"
-PROGRAM = "attn-bottleneck" if os.path.basename(sys.argv[0]) == "attn-bottleneck" else "attn_bottleneck.py"
+PROGRAM = (
+    "attn-bottleneck"
+    if os.path.basename(sys.argv[0]) == "attn-bottleneck"
+    else "attn_bottleneck.py"
+)
+
 
 # ------------------------------------------------------------------- units and small words
 
 
 @functools.cache
 def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
-    """The rows of a table by name, as the sections of a config; a blank line ends it. A cell begins or ends where its
-    key in the head does (KeyError for one that does not), but for the last one's, which is text.
+    """The rows of a table by name, as the sections of a config; a blank line ends it. A cell
+    begins or ends where its key in the head does (KeyError for one that does not), but for the
+    last one's, which is text. What is "-" is not there, nor are notes.
     """
     head, *lines = table.partition("\n\n")[0].splitlines()
-    (*words, last), rows = re.finditer(r"\S+", head), {}
-    keys = {edge: word[0] for word in words for edge in word.span()}
+    *words, last = re.finditer(r"\S+", head)
+    key_at = {}  # by both edges
+    for word in words:
+        key_at[word.start()] = word[0]
+        key_at[word.end()] = word[0]
+    rows = {}
     for line in lines:
         name, *cells = re.finditer(r"\S+", line[: last.start()])
-        row = {keys.get(cell.start()) or keys[cell.end()]: cell[0] for cell in cells}
-        row[last[0]] = line[last.start() :].strip()
-        given = [(key, cell) for key, cell in row.items() if cell not in ("", "-") and key != "note"]
-        rows[name[0]] = {key: json.loads(cell) if cell.replace(".", "").isdigit() else cell for key, cell in given}
+        texts = {last[0]: line[last.start() :].strip()}
+        for cell in cells:
+            edge = cell.start() if cell.start() in key_at else cell.end()
+            texts[key_at[edge]] = cell[0]
+        row: dict[str, Any] = {}
+        for key, text in texts.items():
+            if key != "note" and text not in ("", "-"):
+                row[key] = json.loads(text) if text.replace(".", "").isdigit() else text
+        rows[name[0]] = row
     return rows
 
 
-# Number formats: bits; whether GPUs compute in it, or only store; the next ones down, of which a GPU takes the first
-# that it has.
+# Number formats: bits; whether GPUs compute in it, or only store; the next ones down, of which a
+# GPU takes the first that it has.
 PRECISIONS = """\
 precision bits computes lower
 fp32        32      yes tf32 fp16 bf16
@@ -108,15 +129,17 @@ int4         4        - -
 """
 BITS: dict[str, int] = {name: row["bits"] for name, row in catalogue(PRECISIONS).items()}
 COMPUTING = [name for name, row in catalogue(PRECISIONS).items() if "computes" in row]
-LOWER = {name: row.get("lower", "").split() for name, row in catalogue(PRECISIONS).items()}
 SPLITS = {"seq": "keys split", "head": "heads split", "batch": "sequences split"}
 LINKS = {"pcie": "PCIe", "nvlink": "NVLink"}
-Read = TypeVar("Read")  # what a reader makes of a text
+
+
+def ceil_div(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)
 
 
 def stored_bytes(elements: int, precision: str) -> int:
     """Bytes that `elements` take in `precision`; half a byte left over counts as one."""
-    return -(-elements * BITS[precision] // 8)
+    return ceil_div(elements * BITS[precision], 8)
 
 
 def dashed(name: str) -> str:
@@ -124,22 +147,31 @@ def dashed(name: str) -> str:
     return name if "." in name else name.replace("_", "-")
 
 
+Figures = Mapping[str, Any]  # by the config's keys, but in base units
+Lines = Iterator[str]
+
+
 class InputError(argparse.ArgumentTypeError):
-    """What the user gave cannot be used; the message, which argparse passes on, says what, why and what is allowed."""
+    """What the user gave cannot be used; the message, which argparse passes on, says what, why and
+    what is allowed.
+    """
 
 
-def naming(where: str, read: Callable[..., Read], *arguments: Any) -> Read:
-    """What is read; an InputError says where too: the flag, key or file."""
+@contextlib.contextmanager
+def blamed_on(where: str) -> Iterator[None]:
+    """An InputError from within says where too: the flag, key or file."""
     try:
-        return read(*arguments)
+        yield
     except InputError as error:
         raise InputError(f"{where} {error}") from None
 
 
 def quoted(value: object) -> str:
     """`value` as an error message quotes it: JSON's spelling, ASCII, on one line, not endless."""
-    if isinstance(value, (dict, list)):
-        return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:36]}... ({len(text)} characters)"
 
@@ -153,8 +185,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A sentence with the known name nearest to a misspelt one, or nothing."""
     import difflib  # only a misspelt name needs it
 
-    lower, wanted = {word.lower(): word for word in known}, name.lower()
-    nearest = [x for x in lower if sorted(x) == sorted(wanted)] or difflib.get_close_matches(wanted, lower, n=1)
+    wanted = name.lower()
+    lower = {word.lower(): word for word in known}
+    # Letters that changed places first.
+    nearest = [word for word in lower if sorted(word) == sorted(wanted)]
+    if not nearest:
+        nearest = difflib.get_close_matches(wanted, lower, n=1)
     return f" (did you mean {lower[nearest[0]]}?)" if nearest else ""
 
 
@@ -162,50 +198,73 @@ def one_of(text: str, known: Collection[str]) -> str:
     """The known name that is meant, in any case."""
     if text.lower() in known:
         return text.lower()
-    raise InputError(f"must be one of {', '.join(known)}, not {quoted(text)}{did_you_mean(text, known)}")
+    raise InputError(
+        f"must be one of {', '.join(known)}, not {quoted(text)}{did_you_mean(text, known)}"
+    )
 
 
-# What is accepted. Products stay far below the largest float (1.8e308): no time or bandwidth derived from them can
-# overflow, and no rate is zero. Counts may end in K and M, 1024-based as lengths in tokens are.
+# What is accepted. Products stay far below the largest float (1.8e308): no time or bandwidth
+# derived from them can overflow, and no rate is zero. Counts may end in K and M, 1024-based as
+# lengths in tokens are.
 MAX_COUNT = 10**18
 MAX_LISTED = 10**6  # values of a flag that are not one range in steps
+MULTIPLES = {"": 1, "K": 2**10, "M": 2**20}
 
 
 class Key(NamedTuple):
-    """What a value of the config may be, and what one of its unit is in base units."""
+    """What a value of the config or of a flag may be, and what one of its unit is in base units."""
 
     allowed: str = "a number from 1e-9 to 1e15"
-    low: float = 1e-9
-    high: float = 1e15
+    least: float = 1e-9
+    most: float = 1e15
     scale: float = 1
     whole: bool = False
-    required: bool = False
     text: bool = False  # no number
+    needed: bool = False
 
     def checked(self, value: Any) -> Any:
         """A value that is allowed; InputError for others."""
-        kinds = (str,) if self.text else (int,) if self.whole else (int, float)
-        if type(value) in kinds and (re.fullmatch("[ -~]+", value) if self.text else self.low <= value <= self.high):
-            return value
-        raise InputError(f"must be {self.allowed.format(low=self.low)}, not {quoted(value)}")
+        if self.text:
+            good = type(value) is str and re.fullmatch("[ -~]+", value)
+        else:
+            numeric = type(value) is int or (type(value) is float and not self.whole)
+            good = numeric and self.least <= value <= self.most
+        if not good:
+            raise self.refusal(value)
+        return value
 
     def typed(self, text: str) -> Any:
         """A number as people type it: counts with K and M, others with an exponent."""
-        value: Any = text
-        if self.whole:
-            count = re.fullmatch("([0-9]{1,40})([KkMm]?)", text)
-            if count and re.match("0[0-9]", text):
-                raise InputError(f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count")
-            value = int(count[1]) * {"": 1, "K": 2**10, "M": 2**20}[count[2].upper()] if count else text
-        elif re.fullmatch("[0-9.eE+-]*[0-9]", text):
-            with contextlib.suppress(ValueError):
-                value = float(text) or 0.0  # no -0.0
-        return self.checked(value)
+        number = typed_count(text) if self.whole else typed_figure(text)
+        if number is None:
+            raise self.refusal(text)
+        return self.checked(number)
+
+    def refusal(self, value: object) -> InputError:
+        return InputError(f"must be {self.allowed.format(least=self.least)}, not {quoted(value)}")
 
 
-COUNT = Key("a whole number from {low} to 10^18", low=1, high=MAX_COUNT, whole=True)
+def typed_count(text: str) -> int | None:
+    count = re.fullmatch("([0-9]{1,40})([KkMm]?)", text)
+    if not count:
+        return None
+    if re.match("0[0-9]", text):
+        raise InputError(
+            f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count"
+        )
+    return int(count[1]) * MULTIPLES[count[2].upper()]
+
+
+def typed_figure(text: str) -> float | None:
+    if not re.fullmatch("[0-9.eE+-]*[0-9]", text):
+        return None
+    with contextlib.suppress(ValueError):
+        return float(text) + 0.0  # no -0.0
+    return None
+
+
+COUNT = Key("a whole number from {least} to 10^18", least=1, most=MAX_COUNT, whole=True)
 FIGURE = Key()
-PART = Key("a number above 0 and at most 1", high=1)
 
 
 def values_flag(text: str, key: Key = COUNT) -> Sequence[Any]:
@@ -214,41 +273,57 @@ def values_flag(text: str, key: Key = COUNT) -> Sequence[Any]:
     >>> values_flag("1,2K"), values_flag("1K:8K:x2"), values_flag("1:2:.5", FIGURE)
     ([1, 2048], [1024, 2048, 4096, 8192], [1.0, 1.5, 2.0])
     """
-    runs: list[Sequence[Any]] = []
-    for part in text.split(","):
-        low, *rest = part.split(":")
-        high = rest[0] if rest else low
-        step = rest[1] if len(rest) > 1 else "1"
-        first, last = key.typed(low), key.typed(high)
-        by_factor = step[:1] in ("x", "X")
-        amount = (COUNT if key.whole else FIGURE).typed(step[by_factor:])
-        if len(rest) > 2 or first > last or (by_factor and (amount <= 1 or not first)):
-            raise InputError(f"{quoted(part)} must be FIRST:LAST, from small to large; :STEP or :xFACTOR may follow")
-        if key.whole and not by_factor:
-            runs.append(range(first, last + 1, amount))
-            continue
-        values, end = [first], last * (1 + 1e-12)
-        while rest and values[-1] < end and len(values) <= MAX_LISTED:
-            values.append(values[-1] * amount if by_factor else first + len(values) * amount)
-        runs.append(values if values[-1] <= end else values[:-1])
+    runs = [run_of_values(part, key) for part in text.split(",")]
     if len(runs) == 1 and isinstance(runs[0], range):
         return runs[0]
     if sum(map(len, runs)) > MAX_LISTED:
         raise InputError(f"lists at most {MAX_LISTED} values, beside one range in steps")
-    return [value for values in runs for value in values]
+    return list(itertools.chain.from_iterable(runs))
 
 
-BOOLEANS = {**dict.fromkeys("true yes 1 on".split(), True), **dict.fromkeys("false no 0 off".split(), False)}
+def run_of_values(part: str, key: Key) -> Sequence[Any]:
+    """A value, or FIRST:LAST, FIRST:LAST:STEP or FIRST:LAST:xFACTOR."""
+    low, *rest = part.split(":")
+    high = rest[0] if rest else low
+    step = rest[1] if len(rest) > 1 else "1"
+    first = key.typed(low)
+    last = key.typed(high)
+    by_factor = step.startswith(("x", "X"))
+    if by_factor:
+        step = step[1:]
+    amount = (COUNT if key.whole else FIGURE).typed(step)
+    endless = by_factor and (amount <= 1 or not first)
+    if len(rest) > 2 or first > last or endless:
+        raise InputError(
+            f"{quoted(part)} must be FIRST:LAST, from small to large; :STEP or :xFACTOR may follow"
+        )
+    if key.whole and not by_factor:
+        return range(first, last + 1, amount)
+    if not rest:
+        return [first]
+    end = last * (1 + 1e-12)
+    values = [first]
+    while values[-1] < end and len(values) <= MAX_LISTED:
+        values.append(values[-1] * amount if by_factor else first + len(values) * amount)
+    return values if values[-1] <= end else values[:-1]
 
 
 def names_flag(known: Collection[str]) -> Callable[[str], Sequence[str]]:
     return lambda text: [one_of(part, known) for part in text.split(",")]
 
 
+TRUE_WORDS = ("true", "yes", "1", "on")
+FALSE_WORDS = ("false", "no", "0", "off")
+
+
+def booleans_flag(text: str) -> list[bool]:
+    return [word in TRUE_WORDS for word in names_flag((*TRUE_WORDS, *FALSE_WORDS))(text)]
+
+
 # --------------------------------------------------------------------- hardware and models
 
-# NVIDIA's, AMD's, Intel's and Google's datasheets and product pages, each figure held against a second source; notes
-# where the two disagree.
+# NVIDIA's, AMD's, Intel's and Google's datasheets and product pages, each figure held against a
+# second source; notes where the two disagree.
 GPUS = """\
 model                     fp32  tf32   fp16   bf16    fp8   int8     fp4 memory bandwidth pcie nvlink nvlink_gpus last_level_cache    architecture multiprocessors  note
 A100                      19.5     -    312      -      -      -       -     80      1935   64      -           -                -               -               -  the user's own row
@@ -307,10 +382,10 @@ the last-level cache in MiB; - is unpublished or none. nvlink is the scale-up li
 Times of a GPU with an architecture are estimates from measured kernels, of the others bounds.
 """
 
-# What measured kernels and links reach, fitted on half of the rows of each architecture and held against the others
-# (README, "Held against silicon"): us, 1e9 exponentials/s of a multiprocessor, parts of the peaks. Ampere, Ada and
-# Blackwell RTX begin and end tiles for nothing that can be seen, and Ampere's and Ada's exponentials (16 a clock)
-# never limit. The last row is where a fit begins: its search does not move for a cost that no row feels.
+# What measured kernels and links reach, fitted on half of the rows of each architecture and held
+# against the others (README, "Held against silicon"): us, 1e9 exponentials/s of a multiprocessor,
+# parts of the peaks. Ampere, Ada and Blackwell RTX begin and end tiles for nothing that can be
+# seen, and Ampere's and Ada's exponentials (16 a clock) never limit.
 ARCHITECTURES = """\
 architecture    launch_us wave_us tile_us exponentials compute_efficiency bandwidth_efficiency latent_bandwidth_efficiency link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency pcie_latency_us pcie_hop_us pcie_efficiency
 Ampere                 13     4.3       0         22.6               0.67                 0.71                        0.71             4.0        0.53              6.7              42            0.68             2.3         1.6            0.62
@@ -319,11 +394,10 @@ Blackwell              10     1.5     3.4           22               0.64       
 Blackwell-Ultra       9.8    1.35     2.9           31               0.84                0.905                        0.71             3.8        0.39              7.5              37            0.70             2.3         1.6            0.62
 Ada                   8.3     3.5       0         40.3               0.50                0.855                       0.855               -           -                -               -               -             2.3         1.6            0.62
 Blackwell-RTX         8.4     3.1       0          5.5               0.76                0.965                       0.965               -           -                -               -               -             2.3         1.6            0.62
-unfitted                9       5       2            4                0.6                 0.85                         0.8               3         0.4                5              25             0.7               3         1.5             0.6
 """
 
-# Geometry from the models' published config.json (GPT-3: arXiv:2005.14165, table 2.1), billions of parameters, all
-# and those active for one token, from their model cards and papers.
+# Geometry from the models' published config.json (GPT-3: arXiv:2005.14165, table 2.1), billions of
+# parameters, all and those active for one token, from their model cards and papers.
 MODELS = """\
 name                    n_layer n_head n_kv_head dim_head v_head_dim kv_lora_rank qk_rope_head_dim qk_nope_head_dim hidden_size window n_layer_window n_layer_no_cache n_expert n_expert_active params_b active_params_b weights  note
 gpt3-175b                    96     96        96      128          -            -                -                -       12288      -              -                -        -               -    174.6               -       -  its sparse layers counted as dense
@@ -356,19 +430,32 @@ Layers, heads, widths in elements, windows in keys, parameters (all, active for 
 """
 
 
-def base_name(key: str) -> str:
-    """A key's name where its value is in base units: seconds, not microseconds."""
-    return key.replace("_us", "_s")
+class KernelConstants(NamedTuple):
+    """What an estimate of attention kernels needs to know of a GPU beside its datasheet."""
+
+    multiprocessors: int
+    launch_s: float  # of a kernel
+    wave_s: float  # of a further wave of tiles, 128 wide
+    tile_s: float  # to begin and end a full tile
+    exponentials: float  # a second, of one multiprocessor
+    compute_efficiency: float  # parts of the datasheet's rates
+    bandwidth_efficiency: float
+    latent_bandwidth_efficiency: float  # where latents are read while computing
 
 
-# What real kernels and links reach: optional, but an estimate needs all that it uses.
-MEASURED_KEYS = ["multiprocessors", *ARCHITECTURES.partition("\n")[0].split()[1:]]
-ALL_CONSTANTS = list(map(base_name, MEASURED_KEYS))
-LINK_STARTS = {"nvlink": "link_", "pcie": "pcie_"}
-LINK_CONSTANTS = {link: [x for x in ALL_CONSTANTS if x.startswith(start)] for link, start in LINK_STARTS.items()}
-KERNEL_CONSTANTS = [x for x in ALL_CONSTANTS if not x.startswith(tuple(LINK_STARTS.values()))]
-LATENT = "latent_bandwidth_efficiency"
-Constants = Mapping[str, float]  # these, among the other figures of a GPU
+class LinkConstants(NamedTuple):
+    """What an estimate of exchanges needs to know of a link; the last two only where an all-reduce
+    is not a ring.
+    """
+
+    latency_s: float
+    hop_s: float  # more where more GPUs take part
+    efficiency: float  # part of the datasheet's rate
+    two_shot_s: float | None = None  # a two-shot all-reduce starts later than a one-shot
+    library_s: float | None = None  # start of an all-reduce above 16 MiB
+
+
+Constants = Union[KernelConstants, LinkConstants]
 
 
 class GPU(NamedTuple):
@@ -379,13 +466,18 @@ class GPU(NamedTuple):
     memory: float  # bytes
     bandwidth: float  # bytes/s
     links: Mapping[str, float]  # link -> bytes/s, both directions together
-    figures: Mapping[str, Any]  # all by the config's keys, but in base units
+    kernel_constants: KernelConstants | None  # None: not all are known
+    link_constants: Mapping[str, LinkConstants]  # of links of which all are known
+    figures: Figures  # all by the config's keys, but in base units
     source: str  # where they come from
 
     def has_estimate(self, ngpu: int, link: str) -> bool:
         """Whether every constant is known that an estimate over so many GPUs needs."""
-        required = KERNEL_CONSTANTS if ngpu == 1 else [*KERNEL_CONSTANTS, *LINK_CONSTANTS[link]]
-        return set(required) <= self.figures.keys()
+        return self.kernel_constants is not None and (ngpu == 1 or link in self.link_constants)
+
+    def constants_of(self, what: str) -> Constants | None:
+        """Those of "kernels" or of a link, if all are known."""
+        return self.kernel_constants if what == "kernels" else self.link_constants.get(what)
 
     def joining_link(self, ngpu: int) -> str:
         """The scale-up link where there is one that joins so many, or no other; else PCIe."""
@@ -393,25 +485,426 @@ class GPU(NamedTuple):
         return "nvlink" if "nvlink" in self.links and joined else "pcie"
 
 
-class Layers(NamedTuple):
-    """Layers of one kind: how many there are, and the shape of their attention."""
+# ----------------------------------------------------------------------- layers, by kind
 
-    kind: str  # "full" or "windowed"
-    n_layer: int
+
+class Workload(NamedTuple):
+    """What is asked of the GPUs: one step over `batch` sequences."""
+
+    ngpu: int
+    seq: int  # keys attended to, the new tokens' included
+    batch: int
+    query: int  # new tokens per sequence
+    phase: str  # "decode" (one new row, still on chip), "prefill" (all rows new) or "extend"
+    dtype: str
+    kv_dtype: str
+    weight_dtype: str
+    fused: bool
+    split: str
+    link: str
+
+    @property
+    def new_tokens(self) -> int:
+        return self.batch * self.query
+
+    @property
+    def rows_on_chip(self) -> int:
+        """New rows of a sequence that are neither read nor kept yet."""
+        return 1 if self.phase == "decode" else 0
+
+    @property
+    def output_dtype(self) -> str:
+        """What GPUs add up is at least 16 bits wide."""
+        return self.dtype if BITS[self.dtype] >= 16 else "bf16"
+
+
+def phase_of(query: int, seq: int, generates: bool) -> str:
+    """All rows new is "prefill", one new row, still on chip, "decode", and in between "extend"."""
+    if query == 1 and (generates or seq > 1):
+        return "decode"
+    return "prefill" if query == seq else "extend"
+
+
+class Kept(NamedTuple):
+    """A part of what one layer keeps of a sequence: rows, of which each token adds one, or a state."""
+
+    bits: int  # of a row, or of the state
+    heads: int  # by which GPUs that split heads can share it out; 1: each holds all of it
+    most_rows: int = MAX_COUNT
+    grows: bool = True  # False: a state, which is there whatever the length
+
+    def rows(self, length: int) -> int:
+        """Rows after so many tokens."""
+        return min(length, self.most_rows) if self.grows else 1
+
+
+class HeadShape(NamedTuple):
+    """The heads of a layer as its kernels see them."""
+
     n_head: int
     n_kv_head: int
     dim_qk: int  # width of a query or key head
     dim_v: int  # width of a value head
-    window: int = 0  # keys that a row attends to at most; 0: all of them
-    kv_lora_rank: int = 0  # latent attention: width of the shared latent; 0: not latent
-    qk_rope_head_dim: int = 0  # latent attention: width of the rotary part beside it
+
+
+class Operands(NamedTuple):
+    """What S = Q K^T and A = S V of one layer work on, over all GPUs."""
+
+    latent_form: str | None = None  # "absorbed" or "plain"; None: not latent attention
+    keys: int = 0  # that the new tokens of a sequence can see: S, or fewer in a window
+    read_rows: int = 0  # of K and V per head
+    pairs: int = 0  # query-key pairs per head
+    scores_flops: int = 0
+    values_flops: int = 0
+    projected_flops: int = 0  # of cached latents that the plain form projects to heads again
+    q_bytes: int = 0
+    k_bytes: int = 0
+    v_bytes: int = 0
+    s_bytes: int = 0
+    a_bytes: int = 0
+    latent_bytes: int = 0  # read by that projection
+    projected_bytes: int = 0  # written by it
 
     @property
-    def row_elements(self) -> int:
-        """Elements that one token adds to the KV cache of one of these layers."""
-        if self.kv_lora_rank:
-            return self.kv_lora_rank + self.qk_rope_head_dim
+    def kv_bytes(self) -> int:
+        """What a fused kernel reads of K and V; absorbed, V is part of K."""
+        return self.k_bytes if self.latent_form == "absorbed" else self.k_bytes + self.v_bytes
+
+
+class Traffic(NamedTuple):
+    """Bytes that a kernel moves over all GPUs, shared out as a field of Shares says."""
+
+    shared_as: str
+    bytes: int
+
+
+class Tiling(NamedTuple):
+    """What a kernel of attention cuts into tiles of query rows, over all GPUs."""
+
+    n_head: int  # of all sequences together
+    n_kv_head: int
+    query_rows: int  # of a head
+    longest_row: int  # keys of the row that has most
+    pairs: int  # query-key pairs per head
+    width: int  # of a key
+
+
+class Kernel(NamedTuple):
+    """What one kernel computes and moves, over all GPUs."""
+
+    name: str
+    flops: int  # shared out as the scores are
+    traffic: Sequence[Traffic]
+    exponentials: int = 0  # shared out as the scores are
+    tiling: Tiling | None = None  # None: it does not go by query rows
+    overlaps: bool = False  # whether measured kernels of this kind compute while they read
+
+
+class Form(NamedTuple):
+    """One way in which kernels may compute a layer."""
+
+    shape: HeadShape
+    kernels: Sequence[Kernel]
+    operands: Operands = Operands()
+    # What GPUs that split the keys send round: queries that return as partial outputs, or else
+    # keys and values.
+    query_bits: int = 0
+    key_bits: int | None = None  # None: there are no keys to split, only heads
+
+    @property
+    def flops(self) -> int:
+        return sum([kernel.flops for kernel in self.kernels])
+
+
+class Mixer(Protocol):
+    """What a kind of layers says of itself; each class below is one."""
+
+    @property
+    def kind(self) -> str:
+        """Its name in answers."""
+
+    @property
+    def n_head(self) -> int:
+        """Query heads."""
+
+    @property
+    def n_kv_head(self) -> int:
+        """Heads of keys and values as they are before any of it is absorbed."""
+
+    @property
+    def dim_qk(self) -> int:
+        """Width of a query or key head, likewise."""
+
+    @property
+    def output_width(self) -> int:
+        """Of what is projected to the hidden size."""
+
+    @property
+    def words(self) -> list[str]:
+        """What a summary says of it beside heads and widths."""
+
+    @property
+    def figures(self) -> Figures:
+        """What JSON says of it beside heads and widths."""
+
+    def kept(self, work: Workload) -> list[Kept]:
+        """What it keeps of a sequence."""
+
+    def parameters(self, hidden: int) -> int | None:
+        """Of its projections from and to a hidden size, no norms and biases; None: not known."""
+
+    def forms(self, work: Workload) -> list[Form]:
+        """The ways in which its kernels may compute a workload."""
+
+
+def causal_pairs(seq: int, query: int, window: int) -> int:
+    """Query-key pairs of the last `query` of `seq` tokens: sum of min(row's keys, window).
+
+    >>> causal_pairs(8, 3, 0), causal_pairs(8, 3, 7)  # 6 + 7 + 8, and 6 + 7 + 7
+    (21, 20)
+    """
+    context = seq - query
+    growing = min(query, max(0, (window or seq) - context))
+    return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
+
+
+def softmax_attention(
+    shape: HeadShape, window: int, work: Workload, stored: str, latent_form: str | None = None
+) -> Form:
+    """Attention to all keys, or to those of a window: one kernel if fused, else three. K and V are
+    `stored` in a precision; absorbed, V is part of K, which a fused kernel reads once.
+    """
+    query = work.query
+    heads = work.batch * shape.n_head
+    kv_heads = work.batch * shape.n_kv_head
+    keys = min(work.seq, window + query - 1) if window else work.seq
+    rows = keys - work.rows_on_chip
+    pairs = causal_pairs(work.seq, query, window) if work.fused else query * keys
+    operands = Operands(
+        latent_form=latent_form,
+        keys=keys,
+        read_rows=rows,
+        pairs=pairs,
+        scores_flops=heads * pairs * (2 * shape.dim_qk - 1),
+        values_flops=heads * shape.dim_v * (2 * pairs - query),
+        q_bytes=stored_bytes(heads * query * shape.dim_qk, work.dtype),
+        k_bytes=stored_bytes(kv_heads * rows * shape.dim_qk, stored),
+        v_bytes=stored_bytes(kv_heads * rows * shape.dim_v, stored),
+        s_bytes=stored_bytes(heads * query * keys, work.dtype),
+        a_bytes=stored_bytes(heads * query * shape.dim_v, work.dtype),
+    )
+    longest_row = min(work.seq, window or work.seq) if work.fused else keys
+    tiling = Tiling(
+        n_head=heads,
+        n_kv_head=kv_heads,
+        query_rows=query,
+        longest_row=longest_row,
+        pairs=pairs,
+        width=shape.dim_qk,
+    )
+    # With the logarithm of each row's sum, in 32 bits, to add partial outputs up by.
+    returned_bits = shape.dim_v * BITS[work.output_dtype] + 32
+    kv_width = shape.dim_qk if latent_form == "absorbed" else shape.dim_qk + shape.dim_v
+    sent_rows = min(rows, window or rows)
+    return Form(
+        shape=shape,
+        operands=operands,
+        kernels=attention_kernels(operands, tiling, work.fused),
+        query_bits=heads * query * (shape.dim_qk * BITS[work.dtype] + returned_bits),
+        key_bits=kv_heads * kv_width * sent_rows * BITS[work.kv_dtype],
+    )
+
+
+def attention_kernels(operands: Operands, tiling: Tiling, fused: bool) -> list[Kernel]:
+    query = Traffic("rows", operands.q_bytes)
+    output = Traffic("rows", operands.a_bytes)
+    scores = Traffic("scores", operands.s_bytes)
+    exponentials = tiling.n_head * tiling.pairs
+    if not fused:
+        keys = Traffic("kv", operands.k_bytes)
+        values = Traffic("kv", operands.v_bytes)
+        return [
+            Kernel(
+                name="S = Q K^T",
+                flops=operands.scores_flops,
+                traffic=[keys, query, scores],
+                tiling=tiling,
+            ),
+            Kernel(
+                name="softmax",
+                flops=0,
+                traffic=[scores, scores],
+                exponentials=exponentials,
+                tiling=tiling,
+            ),
+            Kernel(
+                name="A = S V",
+                flops=operands.values_flops,
+                traffic=[values, scores, output],
+                tiling=tiling,
+            ),
+        ]
+    fused_kernel = Kernel(
+        name="attention",
+        flops=operands.scores_flops + operands.values_flops,
+        traffic=[Traffic("kv", operands.kv_bytes), query, output],
+        exponentials=exponentials,
+        tiling=tiling,
+        overlaps=operands.latent_form == "absorbed",
+    )
+    return [fused_kernel]
+
+
+class GroupedAttention(NamedTuple):
+    """Attention of query heads that share K/V heads in groups, to all keys or to those of a
+    window.
+    """
+
+    n_head: int
+    n_kv_head: int
+    dim_qk: int
+    dim_v: int
+    window: int = 0  # keys that a row attends to at most; 0: all of them
+
+    @property
+    def kind(self) -> str:
+        return "windowed" if self.window else "full"
+
+    @property
+    def output_width(self) -> int:
+        return self.n_head * self.dim_v
+
+    @property
+    def kv_width(self) -> int:
         return self.n_kv_head * (self.dim_qk + self.dim_v)
+
+    @property
+    def words(self) -> list[str]:
+        return [f"window {self.window}"] if self.window else []
+
+    @property
+    def figures(self) -> Figures:
+        return {"window_keys": self.window or None}
+
+    def kept(self, work: Workload) -> list[Kept]:
+        row_bits = self.kv_width * BITS[work.kv_dtype]
+        return [Kept(row_bits, heads=self.n_kv_head, most_rows=self.window or MAX_COUNT)]
+
+    def parameters(self, hidden: int) -> int | None:
+        return hidden * (self.n_head * (self.dim_qk + self.dim_v) + self.kv_width)
+
+    def forms(self, work: Workload) -> list[Form]:
+        shape = HeadShape(self.n_head, self.n_kv_head, self.dim_qk, self.dim_v)
+        return [softmax_attention(shape, self.window, work, work.kv_dtype)]
+
+
+class LatentAttention(NamedTuple):
+    """Attention to one latent of each token for all heads (DeepSeek-V2, arXiv:2405.04434)."""
+
+    n_head: int
+    kv_lora_rank: int  # width of the shared latent
+    qk_rope_head_dim: int  # width of the rotary part beside it
+    qk_nope_head_dim: int  # widths of what a head projects from the latent: of the rest of a key
+    v_head_dim: int  # and of a value
+    window: int = 0
+    q_lora_rank: int | None = (
+        0  # of queries that are projected by way of a latent; 0: they are not; None: not known
+    )
+
+    @property
+    def kind(self) -> str:
+        return "windowed" if self.window else "full"
+
+    @property
+    def n_kv_head(self) -> int:
+        return self.n_head
+
+    @property
+    def dim_qk(self) -> int:
+        return self.qk_nope_head_dim + self.qk_rope_head_dim
+
+    @property
+    def output_width(self) -> int:
+        return self.n_head * self.v_head_dim
+
+    @property
+    def latent_width(self) -> int:
+        return self.kv_lora_rank + self.qk_rope_head_dim
+
+    @property
+    def words(self) -> list[str]:
+        return [f"window {self.window}"] if self.window else []
+
+    @property
+    def figures(self) -> Figures:
+        return {"window_keys": self.window or None}
+
+    def kept(self, work: Workload) -> list[Kept]:
+        row_bits = self.latent_width * BITS[work.kv_dtype]
+        return [Kept(row_bits, heads=1, most_rows=self.window or MAX_COUNT)]
+
+    def parameters(self, hidden: int) -> int | None:
+        if self.q_lora_rank is None:
+            return None
+        to_queries = self.n_head * self.dim_qk
+        queries = hidden * to_queries
+        if self.q_lora_rank:
+            queries = self.q_lora_rank * (hidden + to_queries)
+        from_latent = self.n_head * (self.qk_nope_head_dim + self.v_head_dim)
+        output = hidden * self.output_width
+        return queries + hidden * self.latent_width + self.kv_lora_rank * from_latent + output
+
+    def forms(self, work: Workload) -> list[Form]:
+        """Decode absorbs the projections and reads the latents, prefill projects them to plain K
+        and V heads; in between either can be.
+        """
+        if work.phase == "decode":
+            return [self.absorbed(work)]
+        if work.phase == "prefill":
+            return [self.plain(work)]
+        return [self.absorbed(work), self.plain(work)]
+
+    def absorbed(self, work: Workload) -> Form:
+        shape = HeadShape(self.n_head, 1, self.latent_width, self.kv_lora_rank)
+        return softmax_attention(shape, self.window, work, work.kv_dtype, latent_form="absorbed")
+
+    def plain(self, work: Workload) -> Form:
+        """K and V were just projected, they are not the cache; the latents that were cached are
+        projected again, in a kernel of its own. What GPUs that split the keys could send round is
+        the latents.
+        """
+        shape = HeadShape(self.n_head, self.n_head, self.dim_qk, self.v_head_dim)
+        form = softmax_attention(shape, self.window, work, work.dtype, latent_form="plain")
+        rows = form.operands.read_rows
+        sent_rows = min(rows, self.window or rows)
+        cached_rows = form.operands.keys - work.query
+        heads = work.batch * self.n_head
+        width = self.qk_nope_head_dim + self.v_head_dim
+        operands = form.operands._replace(
+            projected_flops=2 * heads * cached_rows * self.kv_lora_rank * width,
+            latent_bytes=stored_bytes(work.batch * cached_rows * self.latent_width, work.kv_dtype),
+            projected_bytes=stored_bytes(heads * cached_rows * width, work.dtype),
+        )
+        projection = Kernel(
+            name="projection",
+            flops=operands.projected_flops,
+            traffic=[
+                Traffic("latents", operands.latent_bytes),
+                Traffic("scores", operands.projected_bytes),
+            ],
+        )
+        return form._replace(
+            operands=operands,
+            kernels=[projection, *form.kernels] if cached_rows else form.kernels,
+            key_bits=work.batch * self.latent_width * sent_rows * BITS[work.kv_dtype],
+        )
+
+
+class Layers(NamedTuple):
+    """So many layers with the same mixer."""
+
+    n_layer: int
+    mixer: Mixer
 
 
 class Parameters(NamedTuple):
@@ -430,68 +923,129 @@ class Model(NamedTuple):
     n_layer: int  # all layers, those without a growing KV cache included
     layers: tuple[Layers, ...]  # those with attention, by kind
     params: Parameters | None  # None: unknown
-    figures: Mapping[str, Any]  # all by the config's keys, but in base units; of a published config, those of the whole
+    figures: Mapping[
+        str, Any
+    ]  # all by the config's keys, but in base units; of a published config, those of the whole
     source: str  # where they come from
     weight_dtype: str | None = None  # that it is published in, where that is narrow
+    published: bool = False  # read from a published config, whose layers no figures describe
     notes: tuple[str, ...] = ()  # what the figures leave out, or how they were read
 
     def divides(self, ngpu: int) -> bool:
-        """Whether GPUs get equal numbers of heads, as serving engines ask: of K/V heads too, or whole copies of one."""
-        return all(x.n_head % ngpu == 0 and 0 in (x.n_kv_head % ngpu, ngpu % x.n_kv_head) for x in self.layers)
+        """Whether GPUs get equal numbers of heads, as serving engines ask: of K/V heads too, or
+        whole copies of one.
+        """
+        return all(shares_heads(layers.mixer, ngpu) for layers in self.layers)
 
 
-class Workload(NamedTuple):
-    """What is asked of the GPUs: one step over `batch` sequences."""
-
-    ngpu: int
-    seq: int  # keys attended to, the new tokens' included
-    batch: int
-    query: int  # new tokens per sequence
-    phase: str  # "decode" (one new row, still on chip), "prefill" (all rows new) or "extend"
-    dtype: str
-    kv_dtype: str
-    weight_dtype: str
-    fused: bool
-    split: str
-    link: str
+def shares_heads(mixer: Mixer, ngpu: int) -> bool:
+    whole_kv_heads = mixer.n_kv_head % ngpu == 0 or ngpu % mixer.n_kv_head == 0
+    return mixer.n_head % ngpu == 0 and whole_kv_heads
 
 
-def phase_of(query: int, seq: int, generates: bool) -> str:
-    """All rows new is "prefill", one new row, still on chip, "decode", and in between "extend"."""
-    if query == 1 and (generates or seq > 1):
-        return "decode"
-    return "prefill" if query == seq else "extend"
-
-
-def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, Any]:
+def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, str]:
     """How named GPUs share the work where no flag says it."""
-    return {"split": "head" if model.divides(ngpu) else "seq", "link": gpu.joining_link(ngpu)}
+    return {
+        "split": "head" if model.divides(ngpu) else "seq",
+        "link": gpu.joining_link(ngpu),
+    }
 
 
 # ---------------------------------------------------------------------------------- reading
 
 SECTIONS = {"gpu": "GPU", "model": "Model"}  # of the config, by flag
-CONSTANT_KEYS = {"exponentials": Key(scale=1e9), "us": Key(scale=1e-6), "efficiency": PART}  # by their ends
-CONFIG_KEYS = {
-    "GPU": {
-        "model": Key("a name in printable ASCII", text=True, required=True),
-        **dict.fromkeys(COMPUTING, Key(scale=1e12)),
-        **dict.fromkeys(("memory", "bandwidth", "pcie"), Key(scale=1e9, required=True)),
-        "nvlink": Key(scale=1e9),
-        "nvlink_gpus": COUNT._replace(low=2),
-        "last_level_cache": Key(scale=2**20),
-        **{name: CONSTANT_KEYS.get(name.rpartition("_")[2], COUNT) for name in MEASURED_KEYS},
-        **dict.fromkeys(("tile_us", "wave_us"), Key("a number from 0 to 1e15", low=0, scale=1e-6)),
-    },
-    "Model": {
-        **{name: COUNT for name in MODELS.partition("\n")[0].split() if name not in ("name", "weights", "note")},
-        **dict.fromkeys(("n_layer", "n_head"), COUNT._replace(required=True)),
-        **dict.fromkeys(("n_layer_window", "n_layer_no_cache"), COUNT._replace(low=0)),
-        **dict.fromkeys(("params_b", "active_params_b"), Key(scale=1e9)),
-    },
+
+GPU_KEYS = """\
+key                         unit       least needed constants field
+model                       name           -    yes         -
+fp32                        TFLOP/s        -      -         -
+tf32                        TFLOP/s        -      -         -
+fp16                        TFLOP/s        -      -         -
+bf16                        TFLOP/s        -      -         -
+fp8                         TFLOP/s        -      -         -
+int8                        TFLOP/s        -      -         -
+fp4                         TFLOP/s        -      -         -
+memory                      GB             -    yes         -
+bandwidth                   GB/s           -    yes         -
+pcie                        GB/s           -    yes         -
+nvlink                      GB/s           -      -         -
+nvlink_gpus                 count          2      -         -
+last_level_cache            MiB            -      -         -
+multiprocessors             count          -      -   kernels multiprocessors
+launch_us                   us             -      -   kernels launch_s
+wave_us                     us             0      -   kernels wave_s
+tile_us                     us             0      -   kernels tile_s
+exponentials                1e9/s          -      -   kernels exponentials
+compute_efficiency          part           -      -   kernels compute_efficiency
+bandwidth_efficiency        part           -      -   kernels bandwidth_efficiency
+latent_bandwidth_efficiency part           -      -   kernels latent_bandwidth_efficiency
+link_latency_us             us             -      -    nvlink latency_s
+link_hop_us                 us             -      -    nvlink hop_s
+link_two_shot_us            us             -      -    nvlink two_shot_s
+link_library_us             us             -      -    nvlink library_s
+link_efficiency             part           -      -    nvlink efficiency
+pcie_latency_us             us             -      -      pcie latency_s
+pcie_hop_us                 us             -      -      pcie hop_s
+pcie_efficiency             part           -      -      pcie efficiency
+
+constants   a field of KernelConstants, or of a link's LinkConstants; an estimate needs all of them
+"""
+MODEL_KEYS = """\
+key                         unit       least needed whole
+n_layer                     count          -    yes -
+n_head                      count          -    yes -
+n_kv_head                   count          -      - -
+dim_head                    count          -      - -
+v_head_dim                  count          -      - -
+kv_lora_rank                count          -      - -
+qk_rope_head_dim            count          -      - -
+qk_nope_head_dim            count          -      - -
+hidden_size                 count          -      - yes
+window                      count          -      - -
+n_layer_window              count          0      - -
+n_layer_no_cache            count          0      - -
+n_expert                    count          -      - yes
+n_expert_active             count          -      - yes
+params_b                    1e9            -      - yes
+active_params_b             1e9            -      - yes
+
+whole       of a model as a whole, so that it can be set beside a published file
+"""
+UNITS: dict[str, Key] = {
+    "name": Key("a name in printable ASCII", text=True),
+    "count": COUNT,
+    "part": Key("a number above 0 and at most 1", most=1),
+    "TFLOP/s": Key(scale=1e12),
+    "GB": Key(scale=1e9),
+    "GB/s": Key(scale=1e9),
+    "MiB": Key(scale=2**20),
+    "us": Key(scale=1e-6),
+    "1e9": Key(scale=1e9),
+    "1e9/s": Key(scale=1e9),
 }
+
+
+def keys_of(table: str) -> dict[str, Key]:
+    """What the values of a section may be, by key."""
+    keys = {}
+    for name, row in catalogue(table).items():
+        key = UNITS[row["unit"]]._replace(needed="needed" in row)
+        if "least" in row:
+            key = key._replace(least=row["least"])
+        if row.get("least") == 0 and not key.whole:
+            key = key._replace(allowed="a number from 0 to 1e15")
+        keys[name] = key
+    return keys
+
+
+CONFIG_KEYS = {"GPU": keys_of(GPU_KEYS), "Model": keys_of(MODEL_KEYS)}
 LATENT_KEYS = ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim")
-WHOLE_KEYS = "params_b active_params_b n_expert n_expert_active hidden_size".split()  # of a model as a whole
+WHOLE_KEYS = {name for name, row in catalogue(MODEL_KEYS).items() if "whole" in row}
+
+
+def base_name(key: str) -> str:
+    """A key's name where its value is in base units: seconds, not microseconds."""
+    return key.replace("_us", "_s")
 
 
 def known_keys(given: object, known: Collection[str], where: str) -> dict[str, Any]:
@@ -500,69 +1054,117 @@ def known_keys(given: object, known: Collection[str], where: str) -> dict[str, A
         raise InputError(f"{where} must be an object {{...}}, not {quoted(given)}")
     for name in given:
         if name not in known:
-            published = " (a published config.json goes to --model)" if name in ("architectures", "model_type") else ""
-            hint = published or did_you_mean(name, known) or f" (known: {', '.join(known):.150})"
+            hint = did_you_mean(name, known) or f" (known: {', '.join(known):.150})"
+            if name in ("architectures", "model_type"):
+                hint = " (a published config.json goes to --model)"
             raise InputError(f"{where} has an unknown key {quoted(name)}{hint}")
     return given
 
 
 def read_section(given: object, section: str, complete: bool = True) -> dict[str, Any]:
     """The checked values of one section of a config, in base units."""
-    keys, values = CONFIG_KEYS[section], {}
+    keys = CONFIG_KEYS[section]
     given = known_keys(given, keys, section)
+    values = {}
     for name, key in keys.items():
         if name in given:
-            value = naming(f"{section}.{name}", key.checked, given[name])
+            with blamed_on(f"{section}.{name}"):
+                value = key.checked(given[name])
             # As if it had been typed so: 2.3 us are 2.3e-6 s, not 2.2999999e-6.
-            values[base_name(name)] = value if key.scale == 1 else float(f"{value * key.scale:.15g}")
-        elif key.required and complete:
+            in_base_units = value if key.scale == 1 else float(f"{value * key.scale:.15g}")
+            values[base_name(name)] = in_base_units
+        elif key.needed and complete:
             raise InputError(f"{section}.{name} is missing")
     return values
 
 
-def made_gpu(figures: Mapping[str, Any], source: str) -> GPU:
+def constants_in(figures: Figures, of: str) -> dict[str, Any]:
+    """The constants of kernels or of a link, by field, or nothing where one is missing."""
+    constants = {}
+    for key, row in catalogue(GPU_KEYS).items():
+        if row.get("constants") == of:
+            if base_name(key) not in figures:
+                return {}
+            constants[row["field"]] = figures[base_name(key)]
+    return constants
+
+
+def made_gpu(figures: Figures, source: str) -> GPU:
+    """A GPU of figures in base units; InputError for those that contradict each other."""
     if "nvlink_gpus" in figures and "nvlink" not in figures:
         raise InputError("GPU.nvlink_gpus has no meaning without nvlink")
-    peaks, links = ({name: figures[name] for name in names if name in figures} for names in (COMPUTING, LINKS))
-    own = {name: figures[name] for name in ("memory", "bandwidth")}
-    return GPU(name=figures["model"], peaks=peaks, links=links, figures=figures, source=source, **own)
+    kernel_constants = constants_in(figures, "kernels")
+    links = {link: constants_in(figures, link) for link in LINKS}
+    return GPU(
+        name=figures["model"],
+        peaks={name: figures[name] for name in COMPUTING if name in figures},
+        memory=figures["memory"],
+        bandwidth=figures["bandwidth"],
+        links={name: figures[name] for name in LINKS if name in figures},
+        kernel_constants=KernelConstants(**kernel_constants) if kernel_constants else None,
+        link_constants={link: LinkConstants(**fields) for link, fields in links.items() if fields},
+        figures=figures,
+        source=source,
+    )
 
 
-def shaped(n_layer: int, n_head: int, widths: Mapping[str, int], window: int) -> Layers:
-    """Layers of so many query heads, and of what the config's keys say of K/V heads and widths."""
-    kind = "windowed" if window else "full"
-    own: dict[str, Any] = {"kind": kind, "n_layer": n_layer, "n_head": n_head, "window": window}
-    if "kv_lora_rank" in widths:
-        own.update({name: widths[name] for name in ("kv_lora_rank", "qk_rope_head_dim")})
-        dim_qk = widths["qk_nope_head_dim"] + widths["qk_rope_head_dim"]
-        return Layers(n_kv_head=n_head, dim_qk=dim_qk, dim_v=widths["v_head_dim"], **own)
-    n_kv_head, dim_head = widths.get("n_kv_head", n_head), widths["dim_head"]
-    if n_head % n_kv_head:
-        raise InputError(f"n_kv_head must divide n_head {n_head}, not {n_kv_head}")
-    return Layers(n_kv_head=n_kv_head, dim_qk=dim_head, dim_v=widths.get("v_head_dim", dim_head), **own)
-
-
-def read_parameters(values: Mapping[str, Any]) -> Parameters | None:
+def read_parameters(values: Figures) -> Parameters | None:
     """The counts of a Model section and what sits in experts; InputError for what cannot be."""
-    total, experts, chosen = values.get("params_b", 0), values.get("n_expert"), values.get("n_expert_active")
+    total = values.get("params_b", 0)
     active = values.get("active_params_b", total)
+    experts = values.get("n_expert")
+    chosen = values.get("n_expert_active")
     if active > total:
         counts = f"{active:.12g} of {total:.12g}"
-        raise InputError(f"Model.active_params_b must be at most params_b, and stand beside it: {counts}")
+        raise InputError(
+            f"Model.active_params_b must be at most params_b, and stand beside it: {counts}"
+        )
     if (experts is None) != (chosen is None):
         raise InputError("Model.n_expert and n_expert_active must stand together")
     if experts and chosen > experts:
         raise InputError(f"Model.n_expert_active must be at most n_expert {experts}, not {chosen}")
-    if not total or active > total * (1 - 1e-9):  # figures are rounded
-        return Parameters(total, total) if total else None
+    if not total:
+        return None
+    if active > total * (1 - 1e-9):  # figures are rounded
+        return Parameters(total=total, active=total)
     part = chosen / experts if experts else active / total
     if active < total * part * (1 - 1e-9):
         allowed = f"at least {part:.3g} of params_b, the part of the experts that is active"
         raise InputError(f"Model.active_params_b must be {allowed}")
-    return Parameters(total=total, active=active, routed=min(total, (total - active) / (1 - part)), active_part=part)
+    routed = (total - active) / (1 - part)  # what is not active, is the rest of the experts
+    return Parameters(total=total, active=active, routed=min(total, routed), active_part=part)
 
 
-def made_model(figures: Mapping[str, Any], source: str, name: str | None = None, weights: str | None = None) -> Model:
+def made_mixer(widths: Mapping[str, Any], n_head: int, window: int) -> Mixer:
+    """Attention of so many query heads, by what the config's keys say of K/V heads and widths."""
+    if "kv_lora_rank" in widths:
+        return LatentAttention(
+            n_head=n_head,
+            kv_lora_rank=widths["kv_lora_rank"],
+            qk_rope_head_dim=widths["qk_rope_head_dim"],
+            qk_nope_head_dim=widths["qk_nope_head_dim"],
+            v_head_dim=widths["v_head_dim"],
+            window=window,
+            q_lora_rank=widths.get("q_lora_rank", 0),
+        )
+    n_kv_head = widths.get("n_kv_head", n_head)
+    if n_head % n_kv_head:
+        raise InputError(f"n_kv_head must divide n_head {n_head}, not {n_kv_head}")
+    return GroupedAttention(
+        n_head=n_head,
+        n_kv_head=n_kv_head,
+        dim_qk=widths["dim_head"],
+        dim_v=widths.get("v_head_dim", widths["dim_head"]),
+        window=window,
+    )
+
+
+def made_model(
+    figures: Figures,
+    source: str,
+    name: str | None = None,
+    weight_dtype: str | None = None,
+) -> Model:
     """A model of figures in base units; InputError for those that contradict each other."""
     latent = "kv_lora_rank" in figures
     for key in ("dim_head", "n_kv_head"):
@@ -571,38 +1173,69 @@ def made_model(figures: Mapping[str, Any], source: str, name: str | None = None,
     for key in LATENT_KEYS if latent else ["dim_head"]:
         if key not in figures:
             raise InputError(f"Model.{key} is missing")
-    n_layer, without, window = figures["n_layer"], figures.get("n_layer_no_cache", 0), figures.get("window", 0)
-    attending = n_layer - without
+    return Model(
+        name=name,
+        n_layer=figures["n_layer"],
+        layers=made_layers(figures),
+        params=read_parameters(figures),
+        figures=figures,
+        source=source,
+        weight_dtype=weight_dtype,
+    )
+
+
+def made_layers(figures: Figures) -> tuple[Layers, ...]:
+    """Full layers and windowed ones, of those that there are."""
+    n_layer = figures["n_layer"]
+    without_cache = figures.get("n_layer_no_cache", 0)
+    window = figures.get("window", 0)
+    attending = n_layer - without_cache
     windowed = figures.get("n_layer_window", attending if window else 0)
     if windowed and not window:
         raise InputError("Model.window is missing: n_layer_window needs it")
     if attending < max(windowed, 1):
         allowed = "must be more than n_layer_no_cache and hold n_layer_window"
-        raise InputError(f"Model.n_layer {allowed}: {n_layer}, {without}, {windowed}")
-    kinds = (attending - windowed, 0), (windowed, window)
-    layers = tuple([shaped(n, figures["n_head"], figures, reach) for n, reach in kinds if n])
-    own: dict[str, Any] = {"name": name, "source": source, "figures": figures, "weight_dtype": weights}
-    return Model(n_layer=n_layer, layers=layers, params=read_parameters(figures), **own)
+        raise InputError(f"Model.n_layer {allowed}: {n_layer}, {without_cache}, {windowed}")
+    layers = []
+    if attending > windowed:
+        full_mixer = made_mixer(figures, figures["n_head"], window=0)
+        layers.append(Layers(attending - windowed, full_mixer))
+    if windowed:
+        layers.append(Layers(windowed, made_mixer(figures, figures["n_head"], window)))
+    return tuple(layers)
 
 
-def with_figures(subject: Any, changes: Mapping[str, Any]) -> Any:
-    """A GPU or a model with other figures, in the config's units, of those that keys such as GPU.bandwidth name."""
-    section = "GPU" if isinstance(subject, GPU) else "Model"
-    own = {key.partition(".")[2]: value for key, value in changes.items() if key.startswith(section)}
-    if not own:
-        return subject
-    figures = {**subject.figures, **read_section(own, section, complete=False)}
-    if section == "GPU":
-        return made_gpu(figures, subject.source)
-    if "n_head" in subject.figures:
-        return made_model(figures, subject.source, subject.name, subject.weight_dtype)
-    stray = own.keys() - WHOLE_KEYS
+def changed_figures(figures: Figures, section: str, changes: Figures) -> Figures:
+    """Figures with those that keys such as GPU.bandwidth set, which are in the config's units."""
+    values = {}
+    for key, value in changes.items():
+        key_section, _, name = key.partition(".")
+        if key_section == section:
+            values[name] = value
+    return {**figures, **read_section(values, section, complete=False)} if values else figures
+
+
+def changed_gpu(gpu: GPU, changes: Figures) -> GPU:
+    figures = changed_figures(gpu.figures, "GPU", changes)
+    return gpu if figures is gpu.figures else made_gpu(figures, gpu.source)
+
+
+def changed_model(model: Model, changes: Figures) -> Model:
+    """A model with other figures; of a published file, those that are of the whole."""
+    figures = changed_figures(model.figures, "Model", changes)
+    if figures is model.figures:
+        return model
+    if not model.published:
+        return made_model(figures, model.source, model.name, model.weight_dtype)
+    names = {key.removeprefix("Model.") for key in changes if key.startswith("Model.")}
+    stray = names - WHOLE_KEYS
     if stray:
         raise InputError(f"Model.{min(stray)} is the file's own: --set takes what is of the whole")
-    return subject._replace(params=read_parameters(figures), figures=figures)
+    return model._replace(params=read_parameters(figures), figures=figures)
 
 
 def source_name(path: str) -> str:
+    """A file as answers and errors name it."""
     name = "standard input" if path == "-" else ascii(path)[1:-1]
     return name if len(name) <= 120 else f"{name[:100]}... ({len(name)} characters)"
 
@@ -623,65 +1256,62 @@ def read_text(path: str, most: int, parse: Callable[[str], Any] = str) -> Any:
         trouble = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
     except RecursionError:
         trouble = "is nested too deeply"
-    except (InputError, ValueError) as error:  # the latter: a path that no file can have, with a NUL byte in it
+    except (
+        InputError,
+        ValueError,
+    ) as error:  # the latter: a path that no file can have, with a NUL byte in it
         trouble = str(error)
     raise InputError(f"{source_name(path)}: {trouble}")
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for name, times in collections.Counter([name for name, _ in pairs]).items():
+        if times > 1:
+            raise InputError(f"key {quoted(name)} is given twice")
+    return dict(pairs)
+
+
+def whole_number(digits: str) -> float:
+    """An int, or a float where int() itself refuses thousands of digits, with words of its own."""
+    return int(digits) if len(digits) <= 40 else float(digits)
+
+
+def parse_json(text: str) -> Any:
+    """A JSON document. A key given twice is an error."""
+    return json.loads(text, object_pairs_hook=unique_keys, parse_int=whole_number)
+
+
 def read_json(path: str) -> Any:
-    """The JSON document in a file, or on standard input. A key given twice is an error."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        for name, times in collections.Counter(name for name, _ in pairs).items():
-            if times > 1:
-                raise InputError(f"key {quoted(name)} is given twice")
-        return dict(pairs)
-
-    def whole(digits: str) -> float:  # int() itself refuses thousands of digits, with words of its own
-        return int(digits) if len(digits) <= 40 else float(digits)
-
-    return read_text(path, 16 * 2**20, functools.partial(json.loads, object_pairs_hook=unique, parse_int=whole))
+    """The JSON document in a file, or on standard input."""
+    return read_text(path, 16 * 2**20, parse_json)
 
 
-def read_config(path: str | None) -> tuple[Mapping[str, Any], str]:
-    """The sections of a config file and its name; without one, those of the script's own."""
+class ConfigFile(NamedTuple):
+    sections: Mapping[str, Any]
+    source: str
+
+    def figures(self, section: str) -> Figures:
+        """The checked values of a section, in base units."""
+        return read_section(self.sections.get(section, {}), section)
+
+
+def read_config(path: str | None) -> ConfigFile:
+    """A config file; without one, the script's own."""
     folder = os.path.dirname(__file__)  # none where the script came through standard input
     beside = os.path.join(folder, "config.json")
     if path is not None:
-        config, source = naming("--config", read_json, path), source_name(path)
+        with blamed_on("--config"):
+            document = read_json(path)
+        source = source_name(path)
     elif folder and os.path.lexists(beside):
-        config, source = read_json(beside), "config.json"
+        document = read_json(beside)
+        source = "config.json"
     else:
-        model = {"n_layer": 96, "n_head": 96, "dim_head": 128}  # the user's own, as is this row of the GPUs
-        config, source = {"GPU": {"model": "A100", **catalogue(GPUS)["A100"]}, "Model": model}, "built-in config"
-    return naming(f"{source}:", known_keys, config, CONFIG_KEYS, "it"), source
-
-
-def required_figure(gpu: GPU, flag: str, name: str, known: Mapping[str, float]) -> float:
-    """A GPU's figure for what a flag names; InputError if it has none."""
-    if name in known:
-        return known[name]
-    has = f" (it has {', '.join(known)})" if known else ""
-    others = [x for x, row in catalogue(GPUS).items() if name in row and squashed(x).startswith(squashed(gpu.name))]
-    has += f"; {others[0]} has one" if others else ""
-    raise InputError(f"--{flag} {name}: {gpu.name} has no figure for it{has}")
-
-
-def check_case(gpu: GPU, model: Model, work: Workload) -> None:
-    """InputError for what cannot be: more new tokens than keys, GPUs that cannot share the work, a missing figure."""
-    if work.query > work.seq:
-        raise InputError(f"--query {work.query} must be at most --seq {work.seq}")
-    most = gpu.figures.get("nvlink_gpus", work.ngpu)
-    if work.link == "nvlink" and work.ngpu > most:
-        raise InputError(f"--link nvlink joins at most {most} GPUs of {gpu.name}: {work.ngpu}")
-    if work.split == "head" and not model.divides(work.ngpu):
-        works = [str(n) for n in range(1, 257) if model.divides(n)][:12]
-        heads = " and ".join(f"{layers.n_head} heads, {layers.n_kv_head} K/V" for layers in model.layers)
-        evenly = f"such as --ngpu {', '.join(works)}; --split seq takes any number"
-        raise InputError(f"--split head: {work.ngpu} GPUs do not share {heads} evenly ({evenly})")
-    required_figure(gpu, "dtype", work.dtype, gpu.peaks)
-    if work.ngpu > 1:
-        required_figure(gpu, "link", work.link, gpu.links)
+        gpu = {"model": "A100", **catalogue(GPUS)["A100"]}  # the user's own, as is this model
+        document = {"GPU": gpu, "Model": {"n_layer": 96, "n_head": 96, "dim_head": 128}}
+        source = "built-in config"
+    with blamed_on(f"{source}:"):
+        return ConfigFile(known_keys(document, CONFIG_KEYS, "it"), source)
 
 
 # ------------------------------------------------------------- published config.json files
@@ -708,46 +1338,198 @@ sparse_step  interleave_moe_layer_step decoder_sparse_step
 NAMES = {quantity: keys for quantity, *keys in map(str.split, ALIASES.splitlines())}
 ALL_ALIASES = {key for keys in NAMES.values() for key in keys}
 KIND_PARTS = {"windowed": "swa_|sliding_(?=att)", "full": "global_"}  # of keys for one kind
-TEXT_SCOPES = ("text_config", "llm_config", "llm_cfg", "language_config", "thinker_config")  # of text decoders
+TEXT_SCOPES = (
+    "text_config",
+    "llm_config",
+    "llm_cfg",
+    "language_config",
+    "thinker_config",
+)  # of text decoders
 
-# The model types whose reading was checked, against transformers 5.23 or their own code; "-" is all others.
-#   @ latent attention; * layers differ, so that a schedule must say how; % the same where there is a window, ? where a
-#   file sets one; ~ a window is in every layer; ^ if use_sliding_window, from max_window_layers on; else it is ignored
-#   = the output layer is the embedding, & four hidden sizes wide, unless a file says otherwise; $ weights not counted
-#   :KxD is what the class takes for K/V heads and head width where a file is silent, 0 if that is not known; without a
-#   number as many as heads, and hidden size / heads; ! keys that must be there
-CHECKED_TYPES = """
-afmoe%$:x128 apertus arcee aria_text axk1@ axk2@$ bailing_hybrid@* bamba*:8 beam%$:8x128 biogpt bitnet$:5
-blip_text_model$ bloom=& chameleon:32 codegen& cohere= cohere2% cohere2_moe%:x128 cohere_compass_text%
-cosmos3_edge_text:8x128 cpmant:x128 csm$:8 ctrl cwm%:8x128 dbrx:0 deepseek_ocr2_text deepseek_v2@ deepseek_v3@
-deepseek_v32@ diffllama dots1%:32 emu3_text_model:8 ernie4_5:2x128 ernie4_5_moe:4 ernie4_5_vl_moe_text:4 evolla$:8
-exaone4%:32 exaone_moe%:32 falcon=& falcon_h1$:8 flex_olmo flint%:4x128 gemma=:16x256 gemma2%=:4x256 gemma3_text%=:4x256
-gemma4_text%:4x256 gemma4_unified_text%:4x256 git glm:2x128 glm4:2x128 glm4_moe:8 glm4_moe_lite@ glm4v_moe_text:8
-glm4v_text:2 glm_image_text$:2 glm_moe_dsa@ glm_ocr_text:8 gpt2=& gpt_bigcode=& gpt_neo*=& gpt_neox gpt_neox_japanese
-gpt_oss%:8x64 gptj& granite granite4_vision_text granite_docling_text:4 granite_swa%:4 granitemoe granitemoe_swa%
-granitemoehybrid* granitemoeshared helium:20x128 hrm_text$:x128!num_layers_per_stack hunyuan_v1_dense hunyuan_v1_moe
-hunyuan_vl_text hy_v3:8x128 hy_v4@$ hyperclovax idefics$
-inkling2_text%$:8x128!swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
-inkling_text%:8x128!swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim internlm3:2x128 iquestcoder:8x128 jais2
-jamba*:8 jetmoe$:16x128 kimi_linear@* kolibri1%:4x128 kosmos_2_5_text_model kosmos_2_text_model laguna%:8x128 lfm2*:8
-lfm2_moe*:8 lfm3*:4x128 llama llama4_text%:8x128 mellum%:4x128 minicpm3@ minimax*~:8 minimax_m2:8x128
-minimax_m3_vl_text:4x128 ministral~:8 ministral3~:8x128 mistral~:8 mistral4@ mixtral~:8 mllama_text_model*:8
-modernbert-decoder%$ molmo2_text:8x128 moshi%$ mpt=& muse_glimmer_text%$:2x128 muse_spark_text%$:16x64 nanochat
-nemotron:0 nemotron_h*:8x128 olmo olmo2 olmo3% olmo_hybrid* olmoe~ openai-gpt opt= paddleocr_vl_text:2x128 persimmon phi
-phi3~ phi4_multimodal~:8 phimoe~:8 qwen2^:32 qwen2_5_omni_text^:4 qwen2_5_vl_text^:8 qwen2_moe%:16 qwen2_vl_text^:8
-qwen3^:32x128 qwen3_5_moe_text*:2x256 qwen3_5_text*:4x256 qwen3_moe%:4 qwen3_next*:2x256 qwen3_omni_moe_text:4
-qwen3_vl_moe_text:16 qwen3_vl_text:32x128 recurrent_gemma*~!attention_window_size seed_oss:8x128 smollm3%:4
-solar_open:8x128 stablelm:32 starcoder2~=:2 step3_text$ step3p5%:8x128 vaultgemma%:4x256
-voxtral_realtime_text~$:8!sliding_window xglm youtu@ zamba*:16x0 zamba2*:0x0!attention_head_dim zaya*$:2x128
-RefinedWeb=& RefinedWebModel=& Yi aquila baichuan btlm$ bunny-phi$ chatglm$ codeshell$ cogvlm$ deci$:0 deepseek hf_olmo$
-internlm internlm2 jais$ kimi_k2@ llava_llama minicpm$ mixformer-sequential$ molmo$ moss$ nemotron-nas*$:0 phi-msft$
-plamo$ qwen$ stablelm_epoch telechat$ xverse yuan$ -?$:0
+# The model types whose reading was checked, against transformers 5.23 or their own code; those of
+# the last row were not.
+TYPES = """\
+type                   layers  window    latent  kv_heads  head_dim  tied  mlp  weights  schedule                    needs
+afmoe                  -       listed    -              -       128  -     -    other    -
+axk1                   -       -         yes            -         -  -     -    -        -
+axk2                   -       -         yes            -         -  -     -    other    -
+bailing_hybrid         differ  -         yes            -         -  -     -    -        -
+bamba                  differ  -         -              8         -  -     -    -        -
+beam                   -       listed    -              8       128  -     -    other    -
+bitnet                 -       -         -              5         -  -     -    other    -
+blip_text_model        -       -         -              -         -  -     -    other    -
+bloom                  -       -         -              -         -  yes   4x   -        -
+chameleon              -       -         -             32         -  -     -    -        -
+codegen                -       -         -              -         -  -     4x   -        -
+cohere                 -       -         -              -         -  yes   -    -        -
+cohere2                -       listed    -              -         -  -     -    -        -
+cohere2_moe            -       listed    -              -       128  -     -    -        -
+cohere_compass_text    -       listed    -              -         -  -     -    -        -
+cosmos3_edge_text      -       -         -              8       128  -     -    -        -
+cpmant                 -       -         -              -       128  -     -    -        -
+csm                    -       -         -              8         -  -     -    other    -
+cwm                    -       listed    -              8       128  -     -    -        -
+dbrx                   -       -         -        unknown         -  -     -    -        -
+deepseek_v2            -       -         yes            -         -  -     -    -        -
+deepseek_v3            -       -         yes            -         -  -     -    -        -
+deepseek_v32           -       -         yes            -         -  -     -    -        -
+dots1                  -       listed    -             32         -  -     -    -        -
+emu3_text_model        -       -         -              8         -  -     -    -        -
+ernie4_5               -       -         -              2       128  -     -    -        -
+ernie4_5_moe           -       -         -              4         -  -     -    -        -
+ernie4_5_vl_moe_text   -       -         -              4         -  -     -    -        -
+evolla                 -       -         -              8         -  -     -    other    -
+exaone4                -       listed    -             32         -  -     -    -        -
+exaone_moe             -       listed    -             32         -  -     -    -        -
+falcon                 -       -         -              -         -  yes   4x   -        -
+falcon_h1              -       -         -              8         -  -     -    other    -
+flint                  -       listed    -              4       128  -     -    -        -
+gemma                  -       -         -             16       256  yes   -    -        -
+gemma2                 -       listed    -              4       256  yes   -    -        -
+gemma3_text            -       listed    -              4       256  yes   -    -        -
+gemma4_text            -       listed    -              4       256  -     -    -        -
+gemma4_unified_text    -       listed    -              4       256  -     -    -        -
+glm                    -       -         -              2       128  -     -    -        -
+glm4                   -       -         -              2       128  -     -    -        -
+glm4_moe               -       -         -              8         -  -     -    -        -
+glm4_moe_lite          -       -         yes            -         -  -     -    -        -
+glm4v_moe_text         -       -         -              8         -  -     -    -        -
+glm4v_text             -       -         -              2         -  -     -    -        -
+glm_image_text         -       -         -              2         -  -     -    other    -
+glm_moe_dsa            -       -         yes            -         -  -     -    -        -
+glm_ocr_text           -       -         -              8         -  -     -    -        -
+gpt2                   -       -         -              -         -  yes   4x   -        -
+gpt_bigcode            -       -         -              -         -  yes   4x   -        -
+gpt_neo                differ  -         -              -         -  yes   4x   -        -
+gpt_oss                -       listed    -              8        64  -     -    -        -
+gptj                   -       -         -              -         -  -     4x   -        -
+granite_docling_text   -       -         -              4         -  -     -    -        -
+granite_swa            -       listed    -              4         -  -     -    -        -
+granitemoe_swa         -       listed    -              -         -  -     -    -        -
+granitemoehybrid       differ  -         -              -         -  -     -    -        -
+helium                 -       -         -             20       128  -     -    -        -
+hrm_text               -       -         -              -       128  -     -    other    -                           num_layers_per_stack
+hy_v3                  -       -         -              8       128  -     -    -        -
+hy_v4                  -       -         yes            -         -  -     -    other    -
+idefics                -       -         -              -         -  -     -    other    -
+inkling2_text          -       listed    -              8       128  -     -    other    -                           swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
+inkling_text           -       listed    -              8       128  -     -    -        -                           swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
+internlm3              -       -         -              2       128  -     -    -        -
+iquestcoder            -       -         -              8       128  -     -    -        -
+jamba                  differ  -         -              8         -  -     -    -        attn_layer_period
+jetmoe                 -       -         -             16       128  -     -    other    -
+kimi_linear            differ  -         yes            -         -  -     -    -        -
+kolibri1               -       listed    -              4       128  -     -    -        -
+laguna                 -       listed    -              8       128  -     -    -        -
+lfm2                   differ  -         -              8         -  -     -    -        -
+lfm2_moe               differ  -         -              8         -  -     -    -        -
+lfm3                   differ  -         -              4       128  -     -    -        -
+llama4_text            -       listed    -              8       128  -     -    -        no_rope_layers
+mellum                 -       listed    -              4       128  -     -    -        -
+minicpm3               -       -         yes            -         -  -     -    -        -
+minimax                differ  all       -              8         -  -     -    -        -
+minimax_m2             -       -         -              8       128  -     -    -        -
+minimax_m3_vl_text     -       -         -              4       128  -     -    -        -
+ministral              -       all       -              8         -  -     -    -        -
+ministral3             -       all       -              8       128  -     -    -        -
+mistral                -       all       -              8         -  -     -    -        -
+mistral4               -       -         yes            -         -  -     -    -        -
+mixtral                -       all       -              8         -  -     -    -        -
+mllama_text_model      differ  -         -              8         -  -     -    -        -
+modernbert-decoder     -       listed    -              -         -  -     -    other    global_attn_every_n_layers
+molmo2_text            -       -         -              8       128  -     -    -        -
+moshi                  -       listed    -              -         -  -     -    other    -
+mpt                    -       -         -              -         -  yes   4x   -        -
+muse_glimmer_text      -       listed    -              2       128  -     -    other    -
+muse_spark_text        -       listed    -             16        64  -     -    other    -
+nemotron               -       -         -        unknown         -  -     -    -        -
+nemotron_h             differ  -         -              8       128  -     -    -        -
+olmo3                  -       listed    -              -         -  -     -    -        -
+olmo_hybrid            differ  -         -              -         -  -     -    -        -
+olmoe                  -       all       -              -         -  -     -    -        -
+opt                    -       -         -              -         -  yes   -    -        -
+paddleocr_vl_text      -       -         -              2       128  -     -    -        -
+phi3                   -       all       -              -         -  -     -    -        -
+phi4_multimodal        -       all       -              8         -  -     -    -        -
+phimoe                 -       all       -              8         -  -     -    -        -
+qwen2                  -       switched  -             32         -  -     -    -        max_window_layers
+qwen2_5_omni_text      -       switched  -              4         -  -     -    -        max_window_layers
+qwen2_5_vl_text        -       switched  -              8         -  -     -    -        max_window_layers
+qwen2_moe              -       listed    -             16         -  -     -    -        -
+qwen2_vl_text          -       switched  -              8         -  -     -    -        max_window_layers
+qwen3                  -       switched  -             32       128  -     -    -        max_window_layers
+qwen3_5_moe_text       differ  -         -              2       256  -     -    -        -
+qwen3_5_text           differ  -         -              4       256  -     -    -        -
+qwen3_moe              -       listed    -              4         -  -     -    -        -
+qwen3_next             differ  -         -              2       256  -     -    -        -
+qwen3_omni_moe_text    -       -         -              4         -  -     -    -        -
+qwen3_vl_moe_text      -       -         -             16         -  -     -    -        -
+qwen3_vl_text          -       -         -             32       128  -     -    -        -
+recurrent_gemma        differ  all       -              -         -  -     -    -        -                           attention_window_size
+seed_oss               -       -         -              8       128  -     -    -        -
+smollm3                -       listed    -              4         -  -     -    -        -
+solar_open             -       -         -              8       128  -     -    -        -
+stablelm               -       -         -             32         -  -     -    -        -
+starcoder2             -       all       -              2         -  yes   -    -        -
+step3_text             -       -         -              -         -  -     -    other    -
+step3p5                -       listed    -              8       128  -     -    -        -
+vaultgemma             -       listed    -              4       256  -     -    -        -
+voxtral_realtime_text  -       all       -              8         -  -     -    other    -                           sliding_window
+youtu                  -       -         yes            -         -  -     -    -        -
+zamba                  differ  -         -             16   unknown  -     -    -        -
+zamba2                 differ  -         -        unknown   unknown  -     -    -        -                           attention_head_dim
+zaya                   differ  -         -              2       128  -     -    other    -
+RefinedWeb             -       -         -              -         -  yes   4x   -        -
+RefinedWebModel        -       -         -              -         -  yes   4x   -        -
+btlm                   -       -         -              -         -  -     -    other    -
+bunny-phi              -       -         -              -         -  -     -    other    -
+chatglm                -       -         -              -         -  -     -    other    -
+codeshell              -       -         -              -         -  -     -    other    -
+cogvlm                 -       -         -              -         -  -     -    other    -
+deci                   -       -         -        unknown         -  -     -    other    -
+hf_olmo                -       -         -              -         -  -     -    other    -
+jais                   -       -         -              -         -  -     -    other    -
+kimi_k2                -       -         yes            -         -  -     -    -        -
+minicpm                -       -         -              -         -  -     -    other    -
+mixformer-sequential   -       -         -              -         -  -     -    other    -
+molmo                  -       -         -              -         -  -     -    other    -
+moss                   -       -         -              -         -  -     -    other    -
+nemotron-nas           differ  -         -        unknown         -  -     -    other    -
+phi-msft               -       -         -              -         -  -     -    other    -
+plamo                  -       -         -              -         -  -     -    other    -
+qwen                   -       -         -              -         -  -     -    other    -
+telechat               -       -         -              -         -  -     -    other    -
+yuan                   -       -         -              -         -  -     -    other    -
+unchecked              -       set       -        unknown         -  -     -    other    -
+
+layers    differ: a schedule must say how
+window    the layers that have one: listed by a schedule, where there is one (set: where a file sets
+          one); all; switched on by use_sliding_window, from a layer on; - none, whatever a file says
+kv_heads  what the class takes for K/V heads and head width where a file is silent: as many as
+head_dim  heads, and hidden size / heads, if nothing stands here
+tied      the output layer is the embedding, unless a file says otherwise
+mlp       4x: four hidden sizes wide, unless a file says otherwise
+weights   other: of kinds that are not counted here
+schedule  a key that says which layers are of which kind in this type alone
+needs     keys that must be there
 """
-TYPE_ENTRY = r"(?P<name>[\w-]+)(?P<marks>[@*~%^?=&$]*):?(?P<n_kv_head>\d*)x?(?P<dim_head>\d*)!?(?P<keys>[\w,]*)"
-WINDOWED = frozenset("*%~^?")  # marks; a class without one ignores windows
+# ... and those that need no row: latent if the file says so, windows are ignored, silence is as
+# many K/V heads as heads.
+PLAIN_TYPES = """
+apertus arcee aria_text biogpt ctrl deepseek_ocr2_text diffllama flex_olmo git gpt_neox
+gpt_neox_japanese granite granite4_vision_text granitemoe granitemoeshared hunyuan_v1_dense
+hunyuan_v1_moe hunyuan_vl_text hyperclovax jais2 kosmos_2_5_text_model kosmos_2_text_model llama
+nanochat olmo olmo2 openai-gpt persimmon phi xglm Yi aquila baichuan deepseek internlm internlm2
+llava_llama stablelm_epoch xverse
+"""
+Type = Mapping[str, Any]  # a row of TYPES; "type" is its name
 # What else their classes take; in a pattern of n layers the n-th is full, the others windowed.
 CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
-    "llama mistral qwen2 qwen3": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32},
+    "llama mistral qwen2 qwen3": {
+        "hidden_size": 4096,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+    },
     "gemma3_text": {"hidden_size": 2304, "num_hidden_layers": 26, "num_attention_heads": 8},
     "gemma4_text gemma4_unified_text": {"global_head_dim": 512},
     "gemma2 gpt_oss vaultgemma": {"sliding_window_pattern": 2},
@@ -760,57 +1542,185 @@ CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
     "llama4_text": {"num_shared_experts": 1},
     "jamba": {"attn_layer_period": 8, "attn_layer_offset": 4},
 }
-# What the cost model does not have, by the keys that say so and by how such model types begin.
-NOT_MODELLED = {
-    "an encoder": "use_bidirectional_attention eurobert llama_bidirec",
-    "an encoder-decoder": "is_encoder_decoder t5",
-    "a diffusion model": "llada dream diffusion sdar",
-    "compressed KV entries": "compress_ratios compress_rates deepseek_v4",
-    "layers that share a KV cache": "num_kv_shared_layers use_cla kv_source_layers layer_sharing gemma3n",
-    "layers that run several times": "total_ut_steps mean_recurrence layer_sharing_repeats",
-    "block-sparse attention": "blocksparse_block_size nsa",
-    "no attention with a growing KV cache": "mamba falcon_mamba rwkv retnet xlstm gla gsa hgrn abc linear_attn"
-    " lightning_attn delta_net gated_delta kda comba mesa_net lightnet rodimus mom samba log_linear",
-    "two attentions in each layer": "longcat",
-    "windowed layers with K/V heads of their own": "mimo_v2",
-}
-# Keys that, set in a type that was not checked, may change its attention, and parts that do not.
-TELLING = (
-    "window|sliding|swa_|local|global|chunk|shar(e|ed|ing)_(head|kv|layer|att)|_shar(ed|ing)|recur|loop|_kv_|per_layer"
-    "|expand_|compress_|index_|sparse_(att|conf)|mamba|ssm|linear|conv|lru|rwkv|_interval|layer_(group|pattern|period)"
-    "|att(entio)?n_(type|mode|method|head|proj|con|layer)|state_|mixer|latent|reuse|nsa_|tpa_"
+
+
+class NotModelled(NamedTuple):
+    """What the cost model does not have, by the keys that say so and by the first words of such
+    model types: "mom" is that of "mom_7b", not of "momentum".
+    """
+
+    why: str
+    keys: str = ""
+    types: str = ""
+
+    def is_type(self, model_type: str) -> bool:
+        names = self.types.replace(" ", "|")
+        return bool(names and re.match(f"({names})(?![a-z])", model_type.lower()))
+
+
+NOT_MODELLED = [
+    NotModelled("an encoder", keys="use_bidirectional_attention", types="eurobert llama_bidirec"),
+    NotModelled("an encoder-decoder", keys="is_encoder_decoder", types="t5 t5gemma"),
+    NotModelled("a diffusion model", types="llada dream diffusion sdar"),
+    NotModelled(
+        "compressed KV entries", keys="compress_ratios compress_rates", types="deepseek_v4"
+    ),
+    NotModelled(
+        "layers that share a KV cache",
+        keys="num_kv_shared_layers use_cla kv_source_layers layer_sharing",
+        types="gemma3n",
+    ),
+    NotModelled(
+        "layers that run several times", keys="total_ut_steps mean_recurrence layer_sharing_repeats"
+    ),
+    NotModelled("block-sparse attention", keys="blocksparse_block_size", types="nsa"),
+    NotModelled(
+        "no attention with a growing KV cache",
+        types="mamba falcon_mamba rwkv retnet xlstm gla gsa hgrn abc linear_attn lightning_attn"
+        " delta_net deltanet gated_delta gated_deltanet kda comba mesa_net lightnet rodimus mom samba"
+        " log_linear",
+    ),
+    NotModelled("two attentions in each layer", types="longcat"),
+    NotModelled("windowed layers with K/V heads of their own", types="mimo_v2"),
+]
+# Parts of keys that, set in a type that was not checked, may change its attention, and parts that
+# do not.
+TELLING = "|".join(
+    """
+window sliding swa_ local global chunk share_head share_kv share_layer share_att shared_head
+shared_kv shared_layer shared_att sharing_head sharing_kv sharing_layer sharing_att _shared
+_sharing recur loop _kv_ per_layer expand_ compress_ index_ sparse_att sparse_conf mamba ssm linear
+conv lru rwkv _interval layer_group layer_pattern layer_period attn_type attention_type attn_mode
+attention_mode attn_method attention_method attn_head attention_head attn_proj attention_proj
+attn_con attention_con attn_layer attention_layer state_ mixer latent reuse nsa_ tpa_
+""".split()
 )
 HARMLESS = "rope|expert|moe|mlp|vision|image|audio|bias|norm|^max_window_layers$|^use_"
 
 # The kind of a layer by the names that files give it; "none" keeps no growing KV cache.
 KIND_NAMES = {
-    "full": "* G full global attention full_attention hybrid indexed_attention deepseek_sparse_attention",
+    "full": "* G full global attention full_attention hybrid indexed_attention"
+    " deepseek_sparse_attention",
     "windowed": "L local sliding sliding_attention chunked_attention hybrid_sliding",
     "none": "M - E mamba mamba2 recurrent conv moe mlp linear_attention",
 }
 LAYER_KINDS = {name: kind for kind, names in KIND_NAMES.items() for name in names.split()}
-INDEX = range(10_000)  # of a layer: more than any model has
+LAYER_NUMBERS = range(10_000)  # more than any model has
 Config = Mapping[str, Any]
-# How a key's value v, in a config c, names each layer. The first row that a file has counts; a key with a colon is
-# read only in types that CHECKED_TYPES has with what follows.
-SCHEDULES: dict[str, Callable[[Any, Config], Iterable[Any]]] = {
-    "block_configs": lambda v, c: ("-*"[bool(each["attention"].get("n_heads_in_group"))] for each in v),
-    "layer_types layers_block_type hybrid_override_pattern attention_layers": lambda v, c: v,
-    "attention_types": lambda v, c: (each for names, n in v if names for _ in range(n) for each in names),
-    "block_types _block_types": lambda v, c: itertools.cycle(v),
-    "attn_type_list": lambda v, c: ({1: "*", 0: "M"}[i] for i in v),
-    "hybrid_layer_pattern no_rope_layers:llama4_text": lambda v, c: ({1: "L", 0: "G"}[i] for i in v),
-    "sliding_window_per_layer": lambda v, c: ("GL"[bool(i)] for i in v),
-    "linear_attn_config": lambda v, c: ("M*"[i + 1 in v["full_attn_layers"]] for i in INDEX),
-    "full_attn_idxs attn_layer_indices": lambda v, c: ("M*"[i in v] for i in INDEX),
-    "cross_attention_layers": lambda v, c: ("*M"[i in v] for i in INDEX),
-    "sliding_window_layers": lambda v, c: ("GL"[i in v] for i in INDEX),
-    "attn_layer_period:jamba": lambda v, c: ("M*"[i % v == c["attn_layer_offset"]] for i in INDEX),
-    "full_attention_interval": lambda v, c: ("M*"[i % v == v - 1] for i in INDEX),
-    "global_attn_every_n_layers:modernbert-decoder": lambda v, c: ("LG"[i % v == 0] for i in INDEX),
-    "max_window_layers:^": lambda v, c: ("GL"[i >= v] for i in INDEX),
-    "sliding_window_pattern": lambda v, c: ("LG"[i % v == v - 1] if type(v) is int else v[i % len(v)] for i in INDEX),
+Schedule = Callable[
+    [Any, Config], Iterable[str]
+]  # the kind of each layer from a key's value and its config
+
+
+def named_kinds(names: Iterable[str], _: Config) -> Iterable[str]:
+    """A name for each layer."""
+    return (LAYER_KINDS[name] for name in names)
+
+
+def cycled_kinds(names: Iterable[str], config: Config) -> Iterable[str]:
+    """Names that repeat."""
+    return named_kinds(itertools.cycle(names), config)
+
+
+def repeated_kinds(groups: Iterable[tuple[Sequence[str], int]], config: Config) -> Iterable[str]:
+    """GPT-Neo's [[["global", "local"], 12]]: names, and how often they follow each other."""
+    for names, times in groups:
+        for _ in range(times if names else 0):
+            yield from named_kinds(names, config)
+
+
+def flags_of_layers(on: str, off: str) -> Schedule:
+    """One flag a layer, 1 or 0."""
+    return lambda flags, _: ({1: on, 0: off}[flag] for flag in flags)
+
+
+def numbers_of_layers(inside: str, outside: str) -> Schedule:
+    """The numbers of some layers."""
+    return lambda numbers, _: (inside if i in numbers else outside for i in LAYER_NUMBERS)
+
+
+def last_of_period(last: str, others: str) -> Schedule:
+    """How many layers there are from one of a kind to the next."""
+    return lambda period, _: (last if i % period == period - 1 else others for i in LAYER_NUMBERS)
+
+
+def pattern_of_windows(value: Any, config: Config) -> Iterable[str]:
+    """Gemma's 6: every sixth layer is full; or a letter for each layer, over and over."""
+    if type(value) is int:
+        return last_of_period("full", "windowed")(value, config)
+    return (LAYER_KINDS[value[i % len(value)]] for i in LAYER_NUMBERS)
+
+
+def windows_of_layers(windows: Iterable[Any], _: Config) -> Iterable[str]:
+    return ("windowed" if window else "full" for window in windows)
+
+
+def kinds_of_blocks(blocks: Iterable[Any], _: Config) -> Iterable[str]:
+    """Nemotron-NAS."""
+    for block in blocks:
+        yield "full" if block["attention"].get("n_heads_in_group") else "none"
+
+
+def full_layers_of_kimi(value: Any, _: Config) -> Iterable[str]:
+    """Counted from 1."""
+    numbers = value["full_attn_layers"]
+    return ("full" if i + 1 in numbers else "none" for i in LAYER_NUMBERS)
+
+
+def one_of_period(period: int, config: Config) -> Iterable[str]:
+    """Jamba."""
+    offset = config["attn_layer_offset"]
+    return ("full" if i % period == offset else "none" for i in LAYER_NUMBERS)
+
+
+def first_of_period(period: int, _: Config) -> Iterable[str]:
+    """ModernBERT."""
+    return ("full" if i % period == 0 else "windowed" for i in LAYER_NUMBERS)
+
+
+def windowed_from(first: int, _: Config) -> Iterable[str]:
+    """Qwen 2."""
+    return ("windowed" if i >= first else "full" for i in LAYER_NUMBERS)
+
+
+# The first of these keys that a file has says which layers are of which kind; one that some row of
+# TYPES has under "schedule" only in such types.
+SCHEDULES: dict[str, Schedule] = {
+    "block_configs": kinds_of_blocks,
+    "layer_types": named_kinds,
+    "layers_block_type": named_kinds,
+    "hybrid_override_pattern": named_kinds,  # a letter each
+    "attention_layers": named_kinds,
+    "attention_types": repeated_kinds,
+    "block_types": cycled_kinds,
+    "_block_types": cycled_kinds,
+    "attn_type_list": flags_of_layers("full", "none"),
+    "hybrid_layer_pattern": flags_of_layers("windowed", "full"),
+    "no_rope_layers": flags_of_layers("windowed", "full"),
+    "sliding_window_per_layer": windows_of_layers,
+    "linear_attn_config": full_layers_of_kimi,
+    "full_attn_idxs": numbers_of_layers("full", "none"),
+    "attn_layer_indices": numbers_of_layers("full", "none"),
+    "cross_attention_layers": numbers_of_layers("none", "full"),
+    "sliding_window_layers": numbers_of_layers("windowed", "full"),
+    "attn_layer_period": one_of_period,
+    "full_attention_interval": last_of_period("full", "none"),
+    "global_attn_every_n_layers": first_of_period,
+    "max_window_layers": windowed_from,
+    "sliding_window_pattern": pattern_of_windows,
 }
+TYPE_SCHEDULES = {row["schedule"] for row in catalogue(TYPES).values() if "schedule" in row}
+
+
+def checked_type(model_type: object) -> Type:
+    """What is known of a model type."""
+    rows = catalogue(TYPES)
+    for name in (str(model_type), f"{model_type}_text"):
+        if name in rows:
+            return {"type": name, **rows[name]}
+        if name in PLAIN_TYPES.split():
+            return {"type": name}
+    return {"type": "unchecked", **rows["unchecked"]}
 
 
 def text_scope(outer: Any) -> dict[str, Any]:
@@ -819,7 +1729,8 @@ def text_scope(outer: Any) -> dict[str, Any]:
         inner = next((outer[key] for key in TEXT_SCOPES if isinstance(outer.get(key), dict)), None)
         if inner is None:
             return outer
-        scope = {**inner, "model_type": inner.get("model_type") or outer.get("model_type")}
+        model_type = inner.get("model_type") or outer.get("model_type")
+        scope = {**inner, "model_type": model_type}
         if "tie_word_embeddings" in outer:
             scope["tie_word_embeddings"] = outer["tie_word_embeddings"]
         if outer.get("model_type") == "paligemma":  # looks both ways at images only
@@ -828,234 +1739,433 @@ def text_scope(outer: Any) -> dict[str, Any]:
     raise InputError(f"must be an object {{...}}, not {quoted(outer)}")
 
 
-def with_defaults(scope: dict[str, Any], name: str) -> Config:
+def with_defaults(scope: dict[str, Any], type_name: str) -> Config:
     """A config over what its class takes, less what it says itself, by whatever name."""
-    said = {key for keys in NAMES.values() if scope.keys() & keys for key in keys}
-    rows = [row for types, row in CLASS_DEFAULTS.items() if name in types.split()]
-    inner = scope["attn_config"] if isinstance(scope.get("attn_config"), dict) else {}  # MPT, DBRX
-    own = scope.get("per_layer_config") or {}
-    of_numbers = isinstance(own, dict) and all(re.fullmatch("[0-9]{1,9}", i) for i in own)
-    if not of_numbers or any(not isinstance(layer, dict) or layer.get("skip") for layer in own.values()):
-        raise InputError("per_layer_config must hold objects under the numbers of layers, and none that has a skip")
-    config = {key: value for row in rows for key, value in row.items() if key not in said}
-    return {**config, **inner, **scope, "per_layer_config": {int(i): layer for i, layer in own.items()}}
+    said_otherwise = set[str]()
+    for names in NAMES.values():
+        if scope.keys() & names:
+            said_otherwise.update(names)
+    defaults: dict[str, Any] = {}
+    for types, row in CLASS_DEFAULTS.items():
+        if type_name in types.split():
+            defaults.update(row)
+    config = {key: value for key, value in defaults.items() if key not in said_otherwise}
+    if isinstance(scope.get("attn_config"), dict):  # MPT, DBRX
+        config.update(scope["attn_config"])
+    config.update(scope)
+    config["per_layer_config"] = layer_overrides(scope)
+    return config
+
+
+def layer_overrides(scope: Config) -> dict[int, Any]:
+    """What per_layer_config says of single layers, by their numbers."""
+    overrides = scope.get("per_layer_config") or {}
+    right = isinstance(overrides, dict)
+    right = right and all(re.fullmatch("[0-9]{1,9}", number) for number in overrides)
+    right = right and all(isinstance(layer, dict) for layer in overrides.values())
+    if not right or any(layer.get("skip") for layer in overrides.values()):
+        raise InputError(
+            "per_layer_config must hold objects under the numbers of layers, and none that has a"
+            " skip"
+        )
+    return {int(number): layer for number, layer in overrides.items()}
 
 
 def count_at(config: Config, quantity: str, default: int | None = None) -> int:
     """The count under the first of a quantity's names that is present; else the default, if any."""
     names = NAMES.get(quantity, [quantity])
+    # Zero and -1 say "none", but a model with no layers or heads is a mistake.
     unset = (None,) if quantity in ("n_layer", "n_head", "n_kv_head") else (None, 0, -1)
     for key in names:
         if config.get(key) not in unset:
-            return int(naming(key, COUNT.checked, config[key]))
+            with blamed_on(key):
+                return int(COUNT.checked(config[key]))
     if default is None:
         raise InputError(f"no {' or '.join(names[:2])}, and no default for it is known")
     return default
 
 
-def refuse_unmodelled(config: Config, entry: re.Match[str]) -> None:
+def size_at(config: Config, quantity: str) -> int | None:
+    """The count under the first of a quantity's names that is present, 0 without one; None where
+    that is no count.
+    """
+    for key in NAMES.get(quantity, [quantity]):
+        value = config.get(key)
+        if value not in (None, 0, -1):
+            return value if type(value) is int and 0 < value <= MAX_COUNT else None
+    return 0
+
+
+def sizes_at(config: Config, quantities: str) -> dict[str, int] | None:
+    """The counts of all these quantities; None where one is no count."""
+    sizes = {}
+    for quantity in quantities.split():
+        size = size_at(config, quantity)
+        if size is None:
+            return None
+        sizes[quantity] = size
+    return sizes
+
+
+def refuse_unmodelled(config: Config, known: Type) -> None:
     """InputError for what is no decoder, or has an attention that is not modelled or not said."""
-    model_type = f"model_type {quoted(config.get('model_type'))}"
-    type_name = str(config.get("model_type")).lower()
-    for why, words in NOT_MODELLED.items():
-        for word in words.split():
-            key = "model_type" if type_name.startswith(word) else word
+    model_type = quoted(config.get("model_type"))
+    for row in NOT_MODELLED:
+        keys = row.keys.split()
+        if row.is_type(str(config.get("model_type"))):
+            keys.append("model_type")
+        for key in keys:
             if config.get(key) and config[key] != "vision":  # Gemma 4: both ways at images only
-                raise InputError(f"{key} {quoted(config[key])}: {why}, not modelled")
+                raise InputError(f"{key} {quoted(config[key])}: {row.why}, not modelled")
     if config.get("is_causal") is False or "ForMaskedLM" in str(config.get("architectures")):
         raise InputError("is_causal false, or architectures ForMaskedLM: an encoder, not modelled")
-    missing = [key for key in entry["keys"].split(",") if key and config.get(key) is None]
-    if missing:
-        raise InputError(f"no {missing[0]}, and {model_type} has no default for it that is known")
-    if entry["name"] != "-":
-        return
+    for key in known.get("needs", "").split(","):
+        if key and config.get(key) is None:
+            raise InputError(
+                f"no {key}, and model_type {model_type} has no default for it that is known"
+            )
+    if known["type"] == "unchecked":
+        refuse_unread(config)
+
+
+def refuse_unread(config: Config) -> None:
+    """InputError for a key that may change the attention of a type that was not checked."""
     if not any("vocab_size" in key for key in config):
         raise InputError("no vocab_size: not the config of a language model")
     for key, value in config.items():
-        of_layers = isinstance(value, list) and len(value) == count_at(config, "n_layer")
-        telling = of_layers or (value not in (None, False, 1, -1, [], {}) and re.search(TELLING, key))
-        plain = {re.sub(part, "", key) for part in KIND_PARTS.values()}
-        read = plain & ALL_ALIASES or (not isinstance(value, int) and key in " ".join(SCHEDULES).split())
-        if telling and not read and not re.search(HARMLESS, key):
-            raise InputError(f"{key} {quoted(value)} may change its attention, and {model_type} was not checked")
+        one_a_layer = isinstance(value, list) and len(value) == count_at(config, "n_layer")
+        off = value in (None, False, 1, -1, [], {})
+        if not one_a_layer and (off or not re.search(TELLING, key)):
+            continue
+        if not is_read(key, value) and not re.search(HARMLESS, key):
+            model_type = f"model_type {quoted(config.get('model_type'))}"
+            raise InputError(
+                f"{key} {quoted(value)} may change its attention, and {model_type} was not checked"
+            )
+
+
+def is_read(key: str, value: object) -> bool:
+    """Whether a key is read in every type: as another's name (global_head_dim is a head_dim), or
+    as a schedule.
+    """
+    names = {re.sub(part, "", key) for part in KIND_PARTS.values()}
+    schedules = key in SCHEDULES and key not in TYPE_SCHEDULES and not isinstance(value, int)
+    return schedules or not names.isdisjoint(ALL_ALIASES)
 
 
 def window_keys(config: Config) -> int:
     """How many keys a windowed layer sees; 0: there is no window, or one without effect."""
-    window = count_at(config, "window", 0) // (2 if config.get("local_attention") else 1)  # ModernBERT's: both sides
-    unused = config.get("use_sliding_window") is False or window >= count_at(config, "longest", window + 1)
-    return 0 if unused else window
+    window = count_at(config, "window", 0)
+    if config.get("local_attention"):  # ModernBERT's: both sides
+        window //= 2
+    if config.get("use_sliding_window") is False or window >= count_at(
+        config, "longest", window + 1
+    ):
+        return 0
+    return window
 
 
-def scheduled(config: Config, entry: re.Match[str], n: int) -> list[str]:
-    """The kinds of n layers as the first schedule in a file says; none without one."""
-    words = ((word.partition(":"), rule) for keys, rule in SCHEDULES.items() for word in keys.split())
-    for (key, _, only), rule in words:
+def scheduled_kinds(config: Config, known: Type, n_layer: int) -> list[str]:
+    """The kinds of layers as the first schedule in a file says; none without one."""
+    for key, schedule in SCHEDULES.items():
         value = config.get(key)
-        if not value or only not in entry.group():
+        if not value or (key in TYPE_SCHEDULES and key != known.get("schedule")):
             continue
-        said = naming(key, COUNT.checked, value) if isinstance(value, (int, float)) else value
+        if isinstance(value, (int, float)):
+            with blamed_on(key):
+                value = COUNT.checked(value)
         try:
-            kinds = [LAYER_KINDS[name] for name in itertools.islice(rule(said, config), n)]
+            kinds = list(itertools.islice(schedule(value, config), n_layer))
         except KeyError as error:
             raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
         except (TypeError, ValueError, AttributeError):
             raise InputError(f"{key} {quoted(value)}: not a layer schedule") from None
-        if len(kinds) < n or set(kinds) == {"none"}:
-            raise InputError(f"{key} has {len(kinds)} entries for {n} layers, or no attention")
+        if len(kinds) < n_layer or set(kinds) == {"none"}:
+            raise InputError(
+                f"{key} has {len(kinds)} entries for {n_layer} layers, or no attention"
+            )
         return kinds
     return []
 
 
-def layer_kinds(config: Config, entry: re.Match[str]) -> list[str]:
+def layer_count(config: Config) -> int:
+    """How many layers there are; where no count says it, as many as a list has."""
+    kinds = config.get("layer_types") or config.get("layers_block_type")
+    n_layer = count_at(config, "n_layer", len(kinds) if isinstance(kinds, list) else None)
+    if n_layer > len(LAYER_NUMBERS):
+        raise InputError(f"num_hidden_layers {n_layer}: more layers than any model has")
+    return n_layer
+
+
+def layer_kinds(config: Config, known: Type) -> list[str]:
     """The kind of each layer: "full", "windowed" or "none"."""
-    listed = config.get("layer_types") or config.get("layers_block_type")
-    n = count_at(config, "n_layer", len(listed) if isinstance(listed, list) else None)
-    if n > len(INDEX):
-        raise InputError(f"num_hidden_layers {n}: more layers than any model has")
-    kinds, window, marks = scheduled(config, entry, n), window_keys(config), entry["marks"]
-    no_window_key = config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
-    nothing_said = no_window_key and "use_sliding_window" not in config
-    if not kinds and ("*" in marks or (window and re.search("[%^?]", marks)) or (nothing_said and "%" in marks)):
-        raise InputError("no layer_types, so which layers are of which kind is not known")
-    kinds = kinds or ["full"] * n
-    if entry["name"].startswith("gemma4"):
+    n_layer = layer_count(config)
+    kinds = scheduled_kinds(config, known, n_layer)
+    window = window_keys(config)
+    windowed_layers = known.get("window")
+    window_named = not config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
+    silent = not window_named and "use_sliding_window" not in config
+    if not kinds:
+        some_windowed = windowed_layers in ("listed", "set", "switched") and window
+        if "layers" in known or some_windowed or (windowed_layers == "listed" and silent):
+            raise InputError("no layer_types, so which layers are of which kind is not known")
+        kinds = ["full"] * n_layer
+    if known["type"].startswith("gemma4"):
         kinds[-1] = "full"  # whatever the file says
-    if (nothing_said and "windowed" in kinds) or (no_window_key and config.get("use_sliding_window")):
+    switched_on = not window_named and config.get("use_sliding_window")
+    if switched_on or (silent and "windowed" in kinds):
         raise InputError("no sliding_window, but windowed layers")
-    all_windowed, windows_ignored = window and "~" in marks, WINDOWED.isdisjoint(marks)  # whatever a file lists
-    taken_as = {"full": "windowed"} if all_windowed else {"windowed": "full"} if windows_ignored else {}
-    return [taken_as.get(kind, kind) for kind in kinds]
+    if windowed_layers == "all" and window:
+        return ["windowed" if kind == "full" else kind for kind in kinds]
+    if ignores_windows(known):
+        return ["full" if kind == "windowed" else kind for kind in kinds]
+    return kinds
+
+
+def ignores_windows(known: Type) -> bool:
+    return "window" not in known and "layers" not in known
 
 
 def of_layer(config: Config, kind: str, i: int) -> Config:
     """The config as layer i sees it: what is said of its kind, or of it alone, on top."""
-    own: dict[str, Any] = {}
+    seen: dict[str, Any] = {}
     for key, value in config.items():
-        name = re.sub(KIND_PARTS[kind], "", key)
-        unused = name == key or value is None or ("global_key" in key and not config.get("attention_k_eq_v"))
         if key.endswith("_per_layer") and isinstance(value, list):
             if i >= len(value):
                 raise InputError(f"{key} has only {len(value)} entries")
-            own[key.removesuffix("_per_layer")] = value[i]
-        elif name in ALL_ALIASES and not unused and not config["per_layer_config"]:
-            own[name] = value
+            seen[key.removesuffix("_per_layer")] = value[i]
+        elif not config["per_layer_config"]:
+            plain_key = re.sub(KIND_PARTS[kind], "", key)  # swa_head_dim is head_dim
+            of_kind = plain_key != key and plain_key in ALL_ALIASES and value is not None
+            keys_apart = "global_key" in key and not config.get("attention_k_eq_v")  # Gemma 4
+            if of_kind and not keys_apart:
+                seen[plain_key] = value
     if kind == "windowed" and isinstance(config.get("attention_other_setting"), dict):
-        own.update(config["attention_other_setting"])  # Step 3.5
+        seen.update(config["attention_other_setting"])  # Step 3.5
     if config.get("block_configs"):
-        own.update(config["block_configs"][i]["attention"])  # Nemotron-NAS
-    own.update(config["per_layer_config"].get(i, {}))
-    if kind == "full" and own.get("sliding_window"):
+        seen.update(config["block_configs"][i]["attention"])  # Nemotron-NAS
+    seen.update(config["per_layer_config"].get(i, {}))
+    if kind == "full" and seen.get("sliding_window"):
         raise InputError(f"sliding_window of layer {i}, but that is a full one")
-    return {**config, **own}
+    return {**config, **seen}
 
 
-def key_value_heads(config: Config, n_head: int, of_class: str) -> int:
+def key_value_heads(config: Config, n_head: int, known: Type) -> int:
     """Key/value heads of a layer, by the many ways of saying so."""
     if config.get("multi_query_attention"):  # ChatGLM
         return count_at(config, "multi_query_group_num")
-    for key in ("n_shared_head", "n_heads_in_group"):  # PLaMo, Nemotron-NAS
+    for key in ("n_shared_head", "n_heads_in_group"):  # PLaMo, Nemotron-NAS: query heads of each
         if config.get(key):
             group = count_at(config, key)
             if n_head % group:
                 raise InputError(f"{key} {group} does not divide {n_head} heads")
             return n_head // group
-    said = {key for key in NAMES["n_kv_head"] if config.get(key) is not None}
-    several = config.get("new_decoder_architecture") or said - {"num_kv_heads"}  # that is not in use in Falcon 7B
-    multi_query = "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}"
-    if multi_query or (config.get("multi_query") and not several):
+    if "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}":
         return 1
-    null = config.get("num_key_value_heads", 0) is None  # as many as heads, whatever other names say
-    default = n_head if not of_class or (null and of_class != "0") else int(of_class) or None
-    return count_at({} if null else config, "n_kv_head", default)
+    if config.get("multi_query"):
+        named = {key for key in NAMES["n_kv_head"] if config.get(key) is not None}
+        named.discard("num_kv_heads")  # Falcon 7B has it, and does not use it
+        if not named and not config.get("new_decoder_architecture"):
+            return 1
+    as_many_as_heads = "num_key_value_heads" in config and config["num_key_value_heads"] is None
+    if as_many_as_heads:  # whatever other names say
+        config = {}
+    if known.get("kv_heads") == "unknown":
+        return count_at(config, "n_kv_head")
+    default = n_head if as_many_as_heads else known.get("kv_heads", n_head)
+    return count_at(config, "n_kv_head", default)
 
 
-def layer_shape(config: Config, kind: str, entry: re.Match[str]) -> Layers:
-    """One layer with attention, as it sees the config; Layers of one."""
+def head_width(config: Config, n_head: int, known: Type) -> int:
+    """Width of a head: said, its class's, or the hidden size over the heads."""
+    of_class = known.get("head_dim", 0)
+    default = 0 if "head_dim" in config or of_class == "unknown" else of_class
+    width = count_at(config, "dim_head", default)
+    if width:
+        return width
+    width = count_at(config, "attention_projection_size", 0)  # Yuan 2
+    if not width:
+        width = count_at(config, "hidden")
+    if width % n_head or of_class == "unknown":
+        raise InputError(f"no head_dim, and hidden_size {width} is not {n_head} heads")
+    return width // n_head
+
+
+def layer_mixer(config: Config, kind: str, known: Type) -> Mixer:
+    """The attention of one layer, as it sees the config."""
     n_head = count_at(config, "n_head")
     window = window_keys(config) if kind == "windowed" else 0
-    if (config.get("kv_lora_rank") or "@" in entry["marks"]) and config.get("use_mla") is not False:
-        if entry["name"] == "minicpm3":
+    latent = config.get("kv_lora_rank") or "latent" in known
+    if latent and config.get("use_mla") is not False:
+        if known["type"] == "minicpm3":
             config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
-        return shaped(1, n_head, {key: count_at(config, key) for key in LATENT_KEYS}, window)
-    dim_head = count_at(config, "dim_head", 0 if "head_dim" in config else int(entry["dim_head"] or 0))
-    if not dim_head:
-        width = count_at(config, "attention_projection_size", 0) or count_at(config, "hidden")  # the first: Yuan 2
-        if width % n_head or entry["dim_head"] == "0":
-            raise InputError(f"no head_dim, and hidden_size {width} is not {n_head} heads")
-        dim_head = width // n_head
-    n_kv_head = key_value_heads(config, n_head, entry["n_kv_head"])
-    dim_v = count_at(config, "v_head_dim", dim_head) if entry["name"] == "-" else dim_head
-    return shaped(1, n_head, {"n_kv_head": n_kv_head, "dim_head": dim_head, "v_head_dim": dim_v}, window)
+        widths: dict[str, Any] = {key: count_at(config, key) for key in LATENT_KEYS}
+        widths["q_lora_rank"] = size_at(config, "q_lora_rank")
+        return made_mixer(widths, n_head, window)
+    dim_head = head_width(config, n_head, known)
+    widths = {"n_kv_head": key_value_heads(config, n_head, known), "dim_head": dim_head}
+    if known["type"] == "unchecked":
+        widths["v_head_dim"] = count_at(config, "v_head_dim", dim_head)
+    return made_mixer(widths, n_head, window)
 
 
-def sparse_layers(config: Config, n: int) -> int:
-    """How many of n layers have experts, where any has: a list says it, or else a step from some layer on."""
+EXPERTS_IN = {"sparse": True, "dense": False, 1: True, 0: False}  # a layer, by what lists say
+
+
+def layers_with_experts(config: Config, n_layer: int) -> int | None:
+    """How many layers have experts, where any has: a list says it, or else a step from some layer
+    on. None: said in a way that is not known.
+    """
     for key in ("mlp_layer_types", "moe_layer_freq"):
         if isinstance(config.get(key), list):
-            return sum({"sparse": 1, "dense": 0, 1: 1, 0: 0}[kind] for kind in config[key][:n])
-    first, step = count_at(config, "n_dense", 0), count_at(config, "sparse_step", 1)
-    return sum((i + 1) % step == 0 and i not in (config.get("mlp_only_layers") or ()) for i in range(first, n))
+            words = config[key][:n_layer]
+            known = all(isinstance(word, (str, int)) and word in EXPERTS_IN for word in words)
+            return [EXPERTS_IN[word] for word in words].count(True) if known else None
+    first = size_at(config, "n_dense")
+    step = size_at(config, "sparse_step")
+    dense = config.get("mlp_only_layers") or []
+    if first is None or step is None or not isinstance(dense, list):
+        return None
+    sparse = range(first, n_layer)
+    if step:
+        sparse = range(first + (-first - 1) % step, n_layer, step)
+    return len([i for i in sparse if i not in dense])
 
 
-def sizes(config: Config, entry: re.Match[str], layers: Sequence[Layers], n_layer: int) -> Iterator[tuple[str, int]]:
-    """Figures of the whole model, as far as they are known; parameters, all and active, without norms and biases."""
-    hidden = count_at(config, "hidden")
-    yield "hidden_size", hidden
-    expert, active = count_at(config, "n_expert", 0), count_at(config, "n_active", 0)
-    if 1 < expert >= active > 0:
-        yield from (("n_expert", expert), ("n_expert_active", active))
-    uncounted = ("hidden_size_per_layer_input", "moe_latent_size", "enable_moe_block")
-    act = next((config[key] for key in NAMES["activation"] if config.get(key)), "")
-    n, attention = sum(x.n_layer for x in layers), 0
-    if n < n_layer or "$" in entry["marks"] or any(map(config.get, uncounted)) or not (act or "&" in entry["marks"]):
-        return
-    for kind in layers:
-        queries, values = kind.n_head * kind.dim_qk, kind.n_head * kind.dim_v
-        rank = count_at(config, "q_lora_rank", 0) if kind.kv_lora_rank else 0
-        plain = (rank * (hidden + queries) or hidden * queries) + hidden * (kind.row_elements + values)
-        latent = kind.kv_lora_rank * (queries - kind.n_head * kind.qk_rope_head_dim + values)
-        attention += kind.n_layer * (plain + latent)
-    sparse = sparse_layers(config, n) if expert > 1 else 0
-    width = count_at(config, "width", 4 * hidden if "&" in entry["marks"] else 0)
-    expert_width = count_at(config, "expert_width", 0)
-    if (sparse < n and not width) or (sparse and not (expert_width and 0 < active <= expert)):
-        return
-    matrices = hidden * (3 if act in ("silu", "swiglu") or "gemma" in entry["name"] else 2)
-    shared = count_at(config, "n_shared", 0) * expert_width or count_at(config, "shared_width", 0)
-    embeddings = 1 if config.get("tie_word_embeddings", "=" in entry["marks"]) else 2
-    rest = embeddings * count_at(config, "vocab_size") * hidden + attention + sparse * expert * hidden
-    rest += matrices * ((n - sparse) * width + sparse * shared)
-    routed = sparse * matrices * expert_width  # with one expert a layer
-    yield "params_b", rest + expert * routed
+def expert_counts(config: Config) -> Mapping[str, int] | None:
+    """How many experts there are and how many a token uses; empty without any, None where it is
+    not known.
+    """
+    experts = size_at(config, "n_expert")
+    active = size_at(config, "n_active")
+    if experts is None or active is None:
+        return None
+    mixture = experts > 1 and 0 < active <= experts
+    return {"n_expert": experts, "n_expert_active": active} if mixture else {}
+
+
+def mixer_parameters(layers: Sequence[Layers], hidden: int) -> int | None:
+    """Of all projections to queries, keys and values and from outputs; None where some are not
+    known.
+    """
+    total = 0
+    for n_layer, mixer in layers:
+        parameters = mixer.parameters(hidden)
+        if parameters is None:
+            return None
+        total += n_layer * parameters
+    return total
+
+
+def parameter_counts(
+    config: Config, known: Type, layers: Sequence[Layers], hidden: int, n_layer: int
+) -> dict[str, int]:
+    """All and active, without norms and biases; nothing where there are weights of other kinds, or
+    not enough is said.
+    """
+    other = ("hidden_size_per_layer_input", "moe_latent_size", "enable_moe_block")
+    if "weights" in known or any(config.get(key) for key in other):
+        return {}
+    activation = next((config[key] for key in NAMES["activation"] if config.get(key)), "")
+    four_wide = "mlp" in known
+    if sum([kind.n_layer for kind in layers]) < n_layer or not (activation or four_wide):
+        return {}
+    mixers = mixer_parameters(layers, hidden)
+    sizes = sizes_at(
+        config, "n_expert n_active width expert_width n_shared shared_width vocab_size"
+    )
+    if mixers is None or sizes is None or not sizes["vocab_size"]:
+        return {}
+    experts = sizes["n_expert"]
+    active = sizes["n_active"]
+    expert_width = sizes["expert_width"]
+    sparse = layers_with_experts(config, n_layer) if experts > 1 else 0
+    if sparse is None or (sparse and not (expert_width and 0 < active <= experts)):
+        return {}
+    width = sizes["width"]
+    if four_wide and not width:
+        width = 4 * hidden
+    if sparse < n_layer and not width:
+        return {}
+    gated = activation in ("silu", "swiglu") or "gemma" in known["type"]
+    matrices = hidden * (3 if gated else 2)  # of an MLP, for each unit of its width
+    shared_width = sizes["n_shared"] * expert_width
+    if not shared_width:
+        shared_width = sizes["shared_width"]
+    embeddings = 1 if config.get("tie_word_embeddings", "tied" in known) else 2
+    dense_mlps = matrices * ((n_layer - sparse) * width + sparse * shared_width)
+    routers = sparse * experts * hidden
+    always = embeddings * sizes["vocab_size"] * hidden + mixers + dense_mlps + routers
+    one_expert = sparse * matrices * expert_width  # in each layer that has some
+    counts = {"params_b": always + experts * one_expert}
     if sparse:
-        yield "active_params_b", rest + active * routed
+        counts["active_params_b"] = always + active * one_expert
+    return counts
+
+
+def whole_figures(
+    config: Config, known: Type, layers: Sequence[Layers], n_layer: int
+) -> dict[str, Any]:
+    """Figures of the whole model by the config's keys, as far as they are known."""
+    figures: dict[str, Any] = {"n_layer": n_layer}
+    hidden = size_at(config, "hidden")
+    if not hidden:
+        return figures
+    figures["hidden_size"] = hidden
+    experts = expert_counts(config)
+    if experts is None:
+        return figures
+    return {**figures, **experts, **parameter_counts(config, known, layers, hidden, n_layer)}
+
+
+def counted_layers(config: Config, known: Type, kinds: Iterable[str]) -> tuple[Layers, ...]:
+    """The layers with attention, those with the same mixer together, by their kinds' names."""
+    counts = collections.Counter[Mixer]()
+    for i, kind in enumerate(kinds):
+        if kind != "none":
+            counts[layer_mixer(of_layer(config, kind, i), kind, known)] += 1
+    layers = [Layers(n_layer, mixer) for mixer, n_layer in counts.items()]
+    return tuple(sorted(layers, key=lambda kind: kind.mixer.kind))
 
 
 def published_model(document: object, name: str, source: str) -> Model:
-    """The model that a published config describes; InputError for what is not known to be read right."""
+    """The model that a published config describes; InputError for what is not known to be read
+    right.
+    """
     scope = text_scope(document)
-    model_type = scope.get("model_type")
-    checked = {entry["name"]: entry for entry in re.finditer(TYPE_ENTRY, CHECKED_TYPES)}
-    entry = checked.get(str(model_type)) or checked.get(f"{model_type}_text") or checked["-"]
-    config = with_defaults(scope, entry["name"])
-    refuse_unmodelled(config, entry)
-    kinds = layer_kinds(config, entry)
-    attending = [(i, kind) for i, kind in enumerate(kinds) if kind != "none"]
-    shapes = collections.Counter(layer_shape(of_layer(config, kind, i), kind, entry) for i, kind in attending)
-    layers = sorted((one._replace(n_layer=n) for one, n in shapes.items()), key=lambda x: x.kind)
-    sparse, window = ("index_topk", "sparse_config", "index_topk_blocks"), window_keys(config)
-    notes = [f"{key}, sparse attention, is counted as dense" for key in sparse if config.get(key)]
-    if window and WINDOWED.isdisjoint(entry["marks"]):
-        notes.append(f"sliding_window {window}: its class ignores it, some engines do not")
-    if entry["name"] == "-":
-        read = (f"{x.n_layer} {x.kind}, {x.n_head} heads, {x.n_kv_head} K/V" for x in layers)
-        notes.append(f"model_type {quoted(model_type)} was not checked: read as {' + '.join(read)}")
-    figures: dict[str, Any] = {"n_layer": len(kinds)}
-    with contextlib.suppress(InputError, TypeError, KeyError):  # what is not said well is not known
-        figures.update(sizes(config, entry, layers, len(kinds)))
-    own: dict[str, Any] = {"name": name, "source": source, "figures": figures, "notes": tuple(notes)}
-    return Model(n_layer=len(kinds), layers=tuple(layers), params=read_parameters(figures), **own)
+    known = checked_type(scope.get("model_type"))
+    config = with_defaults(scope, known["type"])
+    refuse_unmodelled(config, known)
+    kinds = layer_kinds(config, known)
+    layers = counted_layers(config, known, kinds)
+    figures = whole_figures(config, known, layers, len(kinds))
+    return Model(
+        name=name,
+        n_layer=len(kinds),
+        layers=layers,
+        params=read_parameters(figures),
+        figures=figures,
+        source=source,
+        published=True,
+        notes=tuple(reading_notes(config, known, layers)),
+    )
+
+
+def reading_notes(config: Config, known: Type, layers: Iterable[Layers]) -> Lines:
+    """What a user has to know of how a config was read."""
+    for key in ("index_topk", "sparse_config", "index_topk_blocks"):
+        if config.get(key):
+            yield f"{key}, sparse attention, is counted as dense"
+    window = window_keys(config)
+    if window and ignores_windows(known):
+        yield f"sliding_window {window}: its class ignores it, some engines do not"
+    if known["type"] == "unchecked":
+        shapes = []
+        for n_layer, mixer in layers:
+            heads = f"{mixer.n_head} heads, {mixer.n_kv_head} K/V"
+            shapes.append(f"{n_layer} {mixer.kind}, {heads}")
+        model_type = quoted(config.get("model_type"))
+        yield f"model_type {model_type} was not checked: read as {' + '.join(shapes)}"
 
 
 # ------------------------------------------------------------------------------------------ by name
@@ -1063,9 +2173,11 @@ def published_model(document: object, name: str, source: str) -> Model:
 
 def catalogue_row(name: str, table: str, flag: str) -> tuple[str, dict[str, Any]]:
     """The name that is meant, or that alone begins so, and its row."""
-    known, wanted = catalogue(table), squashed(name)
-    meant = [row for row in known if squashed(row).startswith(wanted)] if wanted else []
-    meant = [row for row in meant if squashed(row) == wanted] or meant
+    known = catalogue(table)
+    wanted = squashed(name)
+    beginning = [row for row in known if wanted and squashed(row).startswith(wanted)]
+    same = [row for row in beginning if squashed(row) == wanted]
+    meant = same if same else beginning
     if len(meant) == 1:
         return meant[0], dict(known[meant[0]])
     if meant:
@@ -1075,50 +2187,85 @@ def catalogue_row(name: str, table: str, flag: str) -> tuple[str, dict[str, Any]
 
 
 def find_gpu(name: str) -> GPU:
-    name, section = catalogue_row(name, GPUS, "gpu")
-    constants = catalogue(ARCHITECTURES)[section.pop("architecture")] if "architecture" in section else {}
-    return made_gpu(read_section({"model": name, **section, **constants}, "GPU", complete=False), "catalogue")
+    """A GPU of the catalogue, with the constants of its architecture."""
+    name, row = catalogue_row(name, GPUS, "gpu")
+    architecture = row.pop("architecture", None)
+    constants = catalogue(ARCHITECTURES)[architecture] if architecture else {}
+    section = {"model": name, **row, **constants}
+    return made_gpu(read_section(section, "GPU", complete=False), "catalogue")
 
 
 def find_model(name: str) -> Model:
-    """A model of the catalogue, or of a published config.json: the file, or the folder that holds it."""
+    """A model of the catalogue, or of a published config.json: the file, or the folder that holds
+    it.
+    """
     path_like = os.sep in name or name.endswith(".json") or name == "-"
-    if not path_like and (squashed(name) in map(squashed, catalogue(MODELS)) or not os.path.lexists(name)):
+    in_catalogue = squashed(name) in map(squashed, catalogue(MODELS))
+    if not path_like and (in_catalogue or not os.path.lexists(name)):
         name, row = catalogue_row(name, MODELS, "model")
         weights = row.pop("weights", None)
         return made_model(read_section(row, "Model"), "catalogue", name, weights)
     if name.count("/") == 1 and not os.path.lexists(name) and not name.endswith(".json"):
         where = f"its config.json is at huggingface.co/{source_name(name)}"
         raise InputError(f"--model {quoted(name)}: No such file or directory; {where}")
-    file = os.path.join(name, "config.json") if os.path.isdir(name) else name
-    document, source = naming("--model", read_json, file), source_name(file)
+    return read_published(os.path.join(name, "config.json") if os.path.isdir(name) else name)
+
+
+def read_published(file: str) -> Model:
+    """The model of a published config.json, with its folder's name, or of another file, with its
+    own.
+    """
+    with blamed_on("--model"):
+        document = read_json(file)
+    source = source_name(file)
     folder, name = os.path.split(os.path.abspath(file))
-    name = source_name(os.path.basename(folder) if name == "config.json" else name.removesuffix(".json"))
-    return naming(f"--model {source}:", published_model, document, name, source)
+    name = os.path.basename(folder) if name == "config.json" else name.removesuffix(".json")
+    with blamed_on(f"--model {source}:"):
+        return published_model(document, source_name(name), source)
 
 
-def subjects(flags: Mapping[str, Any]) -> tuple[list[GPU], list[Model]]:
-    """The GPUs and the models, each by name or from the config; measured kernels need no model."""
-    config = functools.cache(read_config)
+def listed_names(names: str, table: str) -> Lines:
+    """Names between commas, `all` as those of the catalogue."""
+    for name in names.split(","):
+        if name == "all":
+            yield from catalogue(table)
+        else:
+            yield name
 
-    def own(section: str, made: Callable[..., Any]) -> Any:
-        sections, source = config(flags.get("config"))
-        return naming(f"{source}:", lambda: made(read_section(sections.get(section, {}), section), source))
 
-    def named(flag: str, table: str, find: Callable[[str], Any], made: Callable[..., Any]) -> list[Any]:
-        names = flags.get(flag, "config").split(",")
-        names = [row for name in names for row in (catalogue(table) if name == "all" else [name])]
-        return [own(SECTIONS[flag], made) if name == "config" else find(name) for name in names]
+def read_gpus(names: str, config: Callable[[], ConfigFile]) -> list[GPU]:
+    """GPUs by name, or the config's own, which is read only for that."""
+    gpus = []
+    for name in listed_names(names, GPUS):
+        if name == "config":
+            source = config().source
+            with blamed_on(f"{source}:"):
+                gpus.append(made_gpu(config().figures("GPU"), source))
+        else:
+            gpus.append(find_gpu(name))
+    return gpus
 
-    gpus = named("gpu", GPUS, find_gpu, made_gpu)
-    return gpus, [] if "measured" in flags else named("model", MODELS, find_model, made_model)
+
+def read_models(names: str, config: Callable[[], ConfigFile]) -> list[Model]:
+    """Models by name, or the config's own, which is read only for that."""
+    models = []
+    for name in listed_names(names, MODELS):
+        if name == "config":
+            source = config().source
+            with blamed_on(f"{source}:"):
+                models.append(made_model(config().figures("Model"), source))
+        else:
+            models.append(find_model(name))
+    return models
 
 
 # ------------------------------------------------------------------------------- cost model
 
 
 class Terms(NamedTuple):
-    """Seconds by what they are spent on, in total (less than the sum where terms overlap), and what none is below."""
+    """Seconds by what they are spent on, in total (less than the sum where terms overlap), and
+    what none is below.
+    """
 
     compute_s: float = 0.0
     memory_s: float = 0.0
@@ -1130,17 +2277,23 @@ class Terms(NamedTuple):
     @property
     def parts(self) -> dict[str, float]:
         """Seconds of each term by its name."""
-        named = zip(self._fields, self)
-        return {name.removesuffix("_s"): value for name, value in named if name not in ("total_s", "bound_s")}
+        return {
+            "compute": self.compute_s,
+            "memory": self.memory_s,
+            "sync": self.sync_s,
+            "overhead": self.overhead_s,
+        }
+
+    @property
+    def times(self) -> dict[str, float]:
+        """Seconds of each term, and in total."""
+        return {**self.parts, "total": self.total_s}
 
     @property
     def limit(self) -> str:
         """The name of the largest term, of equal ones the first: the verdict."""
         parts = self.parts
         return max(parts, key=parts.__getitem__)
-
-
-TERMS = tuple(Terms().parts)
 
 
 class Counts(NamedTuple):
@@ -1160,41 +2313,21 @@ class Counts(NamedTuple):
         return self.gpu_flops / self.gpu_bytes
 
 
-def summed(parts: Sequence[tuple[int, Any]]) -> Any:
-    """The sum of records, each so many times; sum() would round floats otherwise from Python 3.12 on."""
-    times = [[count * value for value in record] for count, record in parts]
-    return type(parts[0][1])(*[functools.reduce(operator.add, values) for values in zip(*times)])
+Record = TypeVar("Record", Terms, Counts)
 
 
-class Operands(NamedTuple):
-    """What the products S = Q K^T and A = S V of one layer work on, over all GPUs."""
-
-    latent_form: str | None  # "absorbed" or "plain"; None: not latent attention
-    keys: int  # that the new tokens of a sequence can see: S, or fewer in a window
-    read_rows: int  # of K and V per head
-    pairs: int  # query-key pairs per head
-    scores_flops: int
-    values_flops: int
-    projected_flops: int  # of cached latents that the plain form projects to heads again
-    q_bytes: int
-    k_bytes: int
-    v_bytes: int
-    s_bytes: int
-    a_bytes: int
-    latent_bytes: int  # read by that projection
-    projected_bytes: int  # written by it
-
-    @property
-    def flops(self) -> int:
-        return self.scores_flops + self.values_flops + self.projected_flops
-
-    @property
-    def kv_bytes(self) -> int:
-        """What a fused kernel reads of K and V; absorbed, V is part of K."""
-        return self.k_bytes if self.latent_form == "absorbed" else self.k_bytes + self.v_bytes
+def summed(parts: Sequence[tuple[int, Record]]) -> Record:
+    """The sum of records, field by field, each so many times; sum() would round floats otherwise
+    from Python 3.12 on.
+    """
+    count, record = parts[0]
+    totals: list[Any] = [count * value for value in record]
+    for count, record in parts[1:]:
+        totals = [total + count * value for total, value in zip(totals, record)]
+    return type(record)(*totals)
 
 
-class Kernel(NamedTuple):
+class KernelShare(NamedTuple):
     """What the busiest GPU does in one kernel."""
 
     name: str
@@ -1213,7 +2346,9 @@ class Exchange(NamedTuple):
 
     name: str
     precision: str
-    bytes: float  # of the document's over all GPUs, of others that each takes in; of an all-reduce, the tensor
+    # Of the document's exchanges over all GPUs, of others what each takes in; of an all-reduce the
+    # tensor.
+    bytes: float
     directions: int = 1  # of the link that it can use at once: 2 as the user's document has it
     reduces: bool = False
 
@@ -1223,17 +2358,19 @@ class Shares(NamedTuple):
 
     scores: float = 1  # FLOPs, S, and what is projected
     kv: float = 1  # K and V
+    kv_heads: float = 1  # K/V heads of which it has keys
     rows: float = 1  # Q and A
     latents: float = 1  # that are projected
 
 
 class Layer(NamedTuple):
-    """One layer of a kind."""
+    """One layer of a kind, in the form that needs fewest FLOPs."""
 
-    shape: Layers  # as its kernels see it: of absorbed latents one K/V head, as wide as they are
-    operands: Operands
+    mixer: Mixer
+    n_layer: int  # of its kind
+    form: Form
     share: Shares
-    kernels: Sequence[tuple[Kernel, Terms]]
+    kernels: Sequence[tuple[KernelShare, Terms]]
     exchanges: Sequence[tuple[Exchange, float]]  # with the seconds of each
     counts: Counts
     terms: Terms
@@ -1274,144 +2411,161 @@ class Analysis(NamedTuple):
 
 
 # Rows of a tile that packs the query heads of a K/V head, and of one that holds a single head's.
-PACKED_ROWS, TILE_ROWS = 64, 128
+PACKED_ROWS = 64
+TILE_ROWS = 128
 # Bytes of an all-reduce above which serving frameworks change to a library with a longer start.
 MOST_OF_ONE_OR_TWO_SHOTS = 2**24
-# Products with weights, fitted to measured ones (README, "The rest of the step"): what a kernel costs, and the parts
-# of the peak in 16 bits and more, of the peak below, and of the bandwidth.
-GEMM_LAUNCH_S, GEMM_EFFICIENCY, NARROW_GEMM_EFFICIENCY, GEMM_BANDWIDTH = 10e-6, 0.75, 0.6, 0.88
+# Products with weights, fitted to measured ones (README, "The rest of the step"): what a kernel
+# costs, and the parts of the peak in 16 bits and more, of the peak below, and of the bandwidth.
+GEMM_LAUNCH_S = 10e-6
+GEMM_EFFICIENCY = 0.75
+NARROW_GEMM_EFFICIENCY = 0.6
+GEMM_BANDWIDTH_EFFICIENCY = 0.88
 
 
-def causal_pairs(seq: int, query: int, window: int) -> int:
-    """Query-key pairs of the last `query` of `seq` tokens: sum of min(row's keys, window).
+def required_figure(gpu: GPU, flag: str, name: str, known: Mapping[str, float]) -> float:
+    """A GPU's figure for what a flag names; InputError if it has none."""
+    if name in known:
+        return known[name]
+    has = f" (it has {', '.join(known)})" if known else ""
+    for other, row in catalogue(GPUS).items():
+        if name in row and squashed(other).startswith(squashed(gpu.name)):
+            has = f"{has}; {other} has one"
+            break
+    raise InputError(f"--{flag} {name}: {gpu.name} has no figure for it{has}")
 
-    >>> causal_pairs(8, 3, 0), causal_pairs(8, 3, 7)  # 6 + 7 + 8, and 6 + 7 + 7
-    (21, 20)
+
+def check_case(gpu: GPU, model: Model, work: Workload) -> None:
+    """InputError for what cannot be: more new tokens than keys, GPUs that cannot share the work, a
+    missing figure.
     """
-    context = seq - query
-    growing = min(query, max(0, (window or seq) - context))
-    return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
+    if work.query > work.seq:
+        raise InputError(f"--query {work.query} must be at most --seq {work.seq}")
+    most = gpu.figures.get("nvlink_gpus", work.ngpu)
+    if work.link == "nvlink" and work.ngpu > most:
+        raise InputError(f"--link nvlink joins at most {most} GPUs of {gpu.name}: {work.ngpu}")
+    if work.split == "head" and not model.divides(work.ngpu):
+        raise InputError(f"--split head: {work.ngpu} GPUs do not share {uneven_heads(model)}")
+    required_figure(gpu, "dtype", work.dtype, gpu.peaks)
+    if work.ngpu > 1:
+        required_figure(gpu, "link", work.link, gpu.links)
 
 
-def operands_in_form(form: str | None, layers: Layers, work: Workload) -> tuple[Layers, Operands]:
-    query, heads, rank = work.query, work.batch * layers.n_head, layers.kv_lora_rank
-    keys = min(work.seq, (layers.window or work.seq) + query - 1)
-    stored, projected_rows = work.kv_dtype, 0
-    if form == "absorbed":
-        layers = layers._replace(n_kv_head=1, dim_qk=layers.row_elements, dim_v=rank)
-    elif form == "plain":  # K and V were just projected, they are not the cache
-        stored, projected_rows = work.dtype, keys - query
-    rows = keys - 1 if work.phase == "decode" else keys
-    pairs = causal_pairs(work.seq, query, layers.window) if work.fused else query * keys
-    projected_width = layers.dim_qk - layers.qk_rope_head_dim + layers.dim_v
-    return layers, Operands(
-        latent_form=form,
-        keys=keys,
-        read_rows=rows,
-        pairs=pairs,
-        scores_flops=heads * pairs * (2 * layers.dim_qk - 1),
-        values_flops=heads * layers.dim_v * (2 * pairs - query),
-        projected_flops=2 * heads * projected_rows * rank * projected_width,
-        q_bytes=stored_bytes(heads * query * layers.dim_qk, work.dtype),
-        k_bytes=stored_bytes(work.batch * layers.n_kv_head * rows * layers.dim_qk, stored),
-        v_bytes=stored_bytes(work.batch * layers.n_kv_head * rows * layers.dim_v, stored),
-        s_bytes=stored_bytes(heads * query * keys, work.dtype),
-        a_bytes=stored_bytes(heads * query * layers.dim_v, work.dtype),
-        latent_bytes=stored_bytes(work.batch * projected_rows * layers.row_elements, work.kv_dtype),
-        projected_bytes=stored_bytes(heads * projected_rows * projected_width, work.dtype),
-    )
+def uneven_heads(model: Model) -> str:
+    """The heads of a model, and numbers of GPUs that share them evenly."""
+    mixers = [layers.mixer for layers in model.layers]
+    heads = " and ".join([f"{mixer.n_head} heads, {mixer.n_kv_head} K/V" for mixer in mixers])
+    counts = [str(n) for n in range(1, 257) if model.divides(n)]
+    such = f"such as --ngpu {', '.join(counts[:12])}; --split seq takes any number"
+    return f"{heads} evenly ({such})"
 
 
-# Latent attention absorbs its projections in decode and reads the latents, prefill projects them to plain K and V
-# heads; in between, whichever needs fewer FLOPs, of equal ones the first.
-LATENT_FORMS = {"decode": ["absorbed"], "prefill": ["plain"], "extend": ["absorbed", "plain"]}
-
-
-def operands(layers: Layers, work: Workload) -> tuple[Layers, Operands]:
-    """One layer's heads as its kernels see them, FLOPs and bytes (README, "The cost model")."""
-    forms = LATENT_FORMS[work.phase] if layers.kv_lora_rank else [None]
-    return min([operands_in_form(form, layers, work) for form in forms], key=lambda pair: pair[1].flops)
-
-
-def shared_out(layers: Layers, ops: Operands, work: Workload, output: Exchange) -> tuple[Shares, Sequence[Exchange]]:
-    """The busiest GPU's part of a layer's attention, and what several GPUs send each other for it, in its order."""
-    n, batch, part = work.ngpu, work.batch, 1 / work.ngpu
+def shared_out(form: Form, work: Workload, output: Exchange) -> tuple[Shares, Sequence[Exchange]]:
+    """The busiest GPU's part of a layer, and what several GPUs send each other for it, in its
+    order.
+    """
+    n = work.ngpu
+    part = 1 / n
     if n == 1 or work.split == "batch":
-        return Shares(**dict.fromkeys(Shares._fields, -(-batch // n) / batch)), []
-    if work.split == "head":
-        return Shares(scores=part, kv=max(part, 1 / layers.n_kv_head), rows=part), [output]
+        part = math.ceil(work.batch / n) / work.batch
+        return Shares(scores=part, kv=part, kv_heads=part, rows=part, latents=part), []
+    if work.split == "head" or form.key_bits is None:
+        kv_part = max(part, 1 / form.shape.n_kv_head)
+        return Shares(scores=part, kv=kv_part, kv_heads=kv_part, rows=part), [output]
     keys_stay = Shares(scores=part, kv=part, latents=part)
     if not work.fused:  # the user's document
-        scores = Exchange("scores", work.dtype, ops.s_bytes, directions=2)
-        return keys_stay, [scores, Exchange("values", work.dtype, ops.a_bytes, directions=2)]
-    # Queries go round and return with partial outputs and the logarithm of each row's sum, or keys and values go
-    # round: pass-Q and pass-KV (arXiv:2411.01783), whichever is less.
-    row_bits = layers.dim_qk * BITS[work.dtype] + layers.dim_v * BITS[output.precision] + 32
-    queries = (n - 1) * batch * layers.n_head * work.query * row_bits / (8 * n)
-    rows = min(ops.read_rows, layers.window or ops.read_rows)
-    keys = (n - 1) * batch * layers.row_elements * rows * BITS[work.kv_dtype] / (8 * n)
-    if queries <= keys:
-        return keys_stay, [Exchange("queries", work.dtype, queries), output]
-    return Shares(scores=part, rows=part, latents=part), [Exchange("keys and values", work.kv_dtype, keys), output]
+        operands = form.operands
+        scores = Exchange("scores", work.dtype, operands.s_bytes, directions=2)
+        values = Exchange("values", work.dtype, operands.a_bytes, directions=2)
+        return keys_stay, [scores, values]
+    # Queries go round and return with partial outputs, or keys and values go round: pass-Q and
+    # pass-KV (arXiv:2411.01783), whichever is less.
+    query_bytes = (n - 1) * form.query_bits / (8 * n)
+    key_bytes = (n - 1) * form.key_bits / (8 * n)
+    if query_bytes <= key_bytes:
+        return keys_stay, [Exchange("queries", work.dtype, query_bytes), output]
+    keys_travel = Shares(scores=part, rows=part, latents=part)
+    return keys_travel, [Exchange("keys and values", work.kv_dtype, key_bytes), output]
 
 
-def layer_kernels(layers: Layers, ops: Operands, work: Workload, share: Shares) -> list[Kernel]:
-    """What the busiest GPU runs for one layer: one kernel if fused, else three; before them what projects latents."""
-    heads_of_kv = work.batch * layers.n_kv_head * (1 if work.split == "seq" else share.kv)  # keys split: some of each
-    query_rows = work.batch * layers.n_head * work.query * share.rows
-    packed = math.ceil(query_rows / heads_of_kv / PACKED_ROWS)
-    alone = query_rows / heads_of_kv / work.query * math.ceil(work.query / TILE_ROWS)
-    tiles = heads_of_kv * min(packed, alone)
-    flops = (ops.scores_flops + ops.values_flops) * share.scores
-    longest = min(work.seq, layers.window or work.seq) if work.fused else ops.keys
-    q, a, s = ops.q_bytes * share.rows, ops.a_bytes * share.rows, ops.s_bytes * share.scores
-    attention = Kernel(
-        name="attention",
-        flops=flops,
-        exponentials=work.batch * layers.n_head * ops.pairs * share.scores,
-        bytes=ops.kv_bytes * share.kv + q + a,
+def shared_kernel(kernel: Kernel, share: Shares) -> KernelShare:
+    """What the busiest GPU does of one kernel."""
+    shares = share._asdict()
+    moved = [traffic.bytes * shares[traffic.shared_as] for traffic in kernel.traffic]
+    shared = KernelShare(
+        name=kernel.name,
+        flops=kernel.flops * share.scores,
+        bytes=functools.reduce(operator.add, moved),
+        overlaps=kernel.overlaps,
+    )
+    return shared if kernel.tiling is None else tiled(shared, kernel, kernel.tiling, share)
+
+
+def tiled(shared: KernelShare, kernel: Kernel, tiling: Tiling, share: Shares) -> KernelShare:
+    """A kernel with its tiles: of packed heads, or of single ones where that makes fewer.
+
+    Rows with more keys than the mean (pairs / rows) make their tile longer, and the last one runs
+    alone: of as many rows as fit into a tile, each with the FLOPs of a mean row, longest / mean -
+    1 times as many are the tail.
+    """
+    kv_heads = tiling.n_kv_head * share.kv_heads
+    query_rows = tiling.n_head * tiling.query_rows * share.rows
+    heads_of_group = query_rows / kv_heads / tiling.query_rows
+    packed_tiles = math.ceil(query_rows / kv_heads / PACKED_ROWS)
+    single_tiles = heads_of_group * math.ceil(tiling.query_rows / TILE_ROWS)
+    tiles = kv_heads * min(packed_tiles, single_tiles)
+    beyond_mean = tiling.longest_row * tiling.query_rows / tiling.pairs - 1
+    tile_rows = min(tiling.query_rows, TILE_ROWS)
+    return shared._replace(
+        exponentials=kernel.exponentials * share.scores,
         tiles=tiles,
         full_tiles=min(tiles, query_rows / PACKED_ROWS),
-        width=layers.dim_qk,
-        tail_flops=min(work.query, TILE_ROWS) * (flops / query_rows) * (longest * work.query / ops.pairs - 1),
-        overlaps=work.fused and ops.latent_form == "absorbed",
+        width=tiling.width,
+        tail_flops=tile_rows * (shared.flops / query_rows) * beyond_mean,
     )
-    kernels = [attention]
-    if not work.fused:
-        alike = attention._replace(exponentials=0)
-        k, v = ops.k_bytes * share.kv, ops.v_bytes * share.kv
-        kernels = [
-            alike._replace(name="S = Q K^T", flops=ops.scores_flops * share.scores, bytes=k + q + s),
-            attention._replace(name="softmax", flops=0, bytes=2 * s),
-            alike._replace(name="A = S V", flops=ops.values_flops * share.scores, bytes=v + s + a),
-        ]
-    if ops.projected_flops:
-        traffic = ops.latent_bytes * share.latents + ops.projected_bytes * share.scores
-        kernels.insert(0, Kernel("projection", flops=ops.projected_flops * share.scores, bytes=traffic))
-    return kernels
 
 
-def kernel_bound(kernel: Kernel, compute: float, memory: float) -> Terms:
-    """The roofline (Williams et al., 2009) of FLOP/s and bytes/s: as if computing and reading overlapped in full."""
-    compute_s, memory_s = kernel.flops / compute, kernel.bytes / memory
-    longer_s = max(compute_s, memory_s)
-    return Terms(compute_s, memory_s, total_s=longer_s, bound_s=longer_s)
-
-
-def kernel_estimate(kernel: Kernel, bound: Terms, compute: float, memory: float, constants: Constants) -> Terms:
-    """At the part of the datasheet's FLOP/s and bytes/s that measured kernels reach. They overlap computing and reading
-    little, but for absorbed latent attention. What a tile costs beyond the first of a multiprocessor is hidden behind
-    either, what it costs to begin and end one with many rows is not.
+def kernel_bound(kernel: KernelShare, compute: float, memory: float) -> Terms:
+    """The roofline (Williams et al., 2009) of FLOP/s and bytes/s: as if computing and reading
+    overlapped in full.
     """
-    multiprocessors, attained = constants["multiprocessors"], compute * constants["compute_efficiency"]
-    busy_s = max(kernel.flops / attained, kernel.exponentials / (constants["exponentials"] * multiprocessors))
-    compute_s = kernel.tail_flops * multiprocessors / attained + busy_s
-    memory_s = kernel.bytes / (memory * constants[LATENT if kernel.overlaps else "bandwidth_efficiency"])
+    compute_s = kernel.flops / compute
+    memory_s = kernel.bytes / memory
+    longer_s = max(compute_s, memory_s)
+    return Terms(compute_s=compute_s, memory_s=memory_s, total_s=longer_s, bound_s=longer_s)
+
+
+def kernel_estimate(
+    kernel: KernelShare, bound: Terms, compute: float, memory: float, constants: KernelConstants
+) -> Terms:
+    """At the part of the datasheet's FLOP/s and bytes/s that measured kernels reach. They overlap
+    computing and reading little, but for absorbed latent attention. What a tile costs beyond the
+    first of a multiprocessor is hidden behind either, what it costs to begin and end one with many
+    rows is not.
+    """
+    multiprocessors = constants.multiprocessors
+    attained_compute = compute * constants.compute_efficiency
+    exponential_s = kernel.exponentials / (constants.exponentials * multiprocessors)
+    tail_s = kernel.tail_flops * multiprocessors / attained_compute
+    compute_s = tail_s + max(kernel.flops / attained_compute, exponential_s)
+    efficiency = constants.bandwidth_efficiency
+    if kernel.overlaps:
+        efficiency = constants.latent_bandwidth_efficiency
+    memory_s = kernel.bytes / (memory * efficiency)
     work_s = max(compute_s, memory_s) if kernel.overlaps else compute_s + memory_s
-    further = max(0.0, kernel.tiles / multiprocessors - 1) * (128 + kernel.width) / 256
-    waves_s = max(0.0, constants["wave_s"] * further - work_s)
-    overhead_s = constants["launch_s"] + waves_s + constants["tile_s"] * kernel.full_tiles / multiprocessors
-    return Terms(compute_s, memory_s, overhead_s=overhead_s, total_s=work_s + overhead_s, bound_s=bound.bound_s)
+    # Waves were fitted to keys 128 wide; of a wider one half the cost grows (README, "Held against
+    # silicon").
+    further_waves = max(0.0, kernel.tiles / multiprocessors - 1) * (128 + kernel.width) / 256
+    waves_s = max(0.0, constants.wave_s * further_waves - work_s)
+    tiles_s = constants.tile_s * kernel.full_tiles / multiprocessors
+    overhead_s = constants.launch_s + waves_s + tiles_s
+    return Terms(
+        compute_s=compute_s,
+        memory_s=memory_s,
+        overhead_s=overhead_s,
+        total_s=work_s + overhead_s,
+        bound_s=bound.bound_s,
+    )
 
 
 def exchange_bound(exchange: Exchange, rate: float) -> float:
@@ -1419,155 +2573,277 @@ def exchange_bound(exchange: Exchange, rate: float) -> float:
     return exchange.bytes / (rate / 2 * exchange.directions)
 
 
-def exchange_estimate(exchange: Exchange, n: int, link: str, rate: float, constants: Constants) -> float:
-    """Seconds at the part of the link's bytes/s that measured exchanges reach. Over the scale-up link an all-reduce is
-    one-shot (each GPU sends all of it to every other) or two-shot (reduce-scatter and all-gather), whichever is
-    shorter, and above 16 MiB another library's; over PCIe it goes round a ring.
+def exchange_estimate(exchange: Exchange, n: int, rate: float, constants: LinkConstants) -> float:
+    """Seconds at the part of the link's bytes/s that measured exchanges reach."""
+    if exchange.reduces:
+        return all_reduce_estimate(exchange, n, rate, constants)
+    latency_s = constants.latency_s + constants.hop_s * math.log2(n)
+    return latency_s + exchange_bound(exchange, rate) / constants.efficiency
+
+
+def all_reduce_estimate(exchange: Exchange, n: int, rate: float, constants: LinkConstants) -> float:
+    """Over the scale-up link an all-reduce is one-shot (each GPU sends all of it to every other)
+    or two-shot (reduce-scatter and all-gather), whichever is shorter, and above 16 MiB another
+    library's; over PCIe it goes round a ring.
     """
-    start, round_a_ring = LINK_STARTS[link], exchange.reduces and link == "pcie"
-    hops = 2 * (n - 1) if round_a_ring else math.log2(n)
-    latency_s = constants[f"{start}latency_s"] + constants[f"{start}hop_s"] * hops
-    sent_s, efficiency = exchange_bound(exchange, rate), constants[f"{start}efficiency"]
-    if not exchange.reduces:
-        return latency_s + sent_s / efficiency
-    ring_s = 2 * (n - 1) / n * sent_s / efficiency
-    if round_a_ring:
-        return latency_s + ring_s
+    sent_s = exchange_bound(exchange, rate)
+    ring_s = 2 * (n - 1) / n * sent_s / constants.efficiency
+    if constants.two_shot_s is None or constants.library_s is None:
+        return constants.latency_s + constants.hop_s * (2 * (n - 1)) + ring_s
     if exchange.bytes > MOST_OF_ONE_OR_TWO_SHOTS:
-        return constants["link_library_s"] + ring_s
-    return latency_s + min((n - 1) * sent_s / efficiency, constants["link_two_shot_s"] + ring_s)
+        return constants.library_s + ring_s
+    latency_s = constants.latency_s + constants.hop_s * math.log2(n)
+    one_shot_s = (n - 1) * sent_s / constants.efficiency
+    return latency_s + min(one_shot_s, constants.two_shot_s + ring_s)
 
 
-def analyse_layer(layers: Layers, gpu: GPU, work: Workload, output: Exchange, constants: Constants | None) -> Layer:
-    """One layer by the bound, or with constants by the estimate."""
-    compute, memory, rate = gpu.peaks[work.dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
-    shape, ops = operands(layers, work)
-    share, exchanges = shared_out(shape, ops, work, output)
-    kernels = layer_kernels(shape, ops, work, share)
-    kernel_terms = [kernel_bound(kernel, compute, memory) for kernel in kernels]
+def cheapest_form(mixer: Mixer, work: Workload) -> Form:
+    """Of the forms in which kernels may compute a layer, that of fewest FLOPs; of equal ones the
+    first.
+    """
+    return min(mixer.forms(work), key=lambda form: form.flops)
+
+
+def analyse_layer(
+    layers: Layers, gpu: GPU, work: Workload, output: Exchange, estimates: bool
+) -> Layer:
+    """One layer, by the bound or by the estimate."""
+    form = cheapest_form(layers.mixer, work)
+    share, exchanges = shared_out(form, work, output)
+    kernels = [shared_kernel(kernel, share) for kernel in form.kernels]
+    compute = gpu.peaks[work.dtype]
+    rate = gpu.links.get(work.link, math.inf)
+    kernel_terms = [kernel_bound(kernel, compute, gpu.bandwidth) for kernel in kernels]
     exchange_s = [exchange_bound(exchange, rate) for exchange in exchanges]
     bound_s = max(math.fsum([terms.bound_s for terms in kernel_terms]), math.fsum(exchange_s))
-    if constants is not None:
-        kernel_terms = [kernel_estimate(*each, compute, memory, constants) for each in zip(kernels, kernel_terms)]
-        exchange_s = [exchange_estimate(sent, work.ngpu, work.link, rate, constants) for sent in exchanges]
-    alone, sync_s = summed([(1, terms) for terms in kernel_terms]), math.fsum(exchange_s)
-    total_s = bound_s if constants is None else alone.total_s + sync_s
-    read, scores = (ops.kv_bytes, 0) if work.fused else (ops.k_bytes + ops.v_bytes, 4 * ops.s_bytes)
-    counts = Counts(
-        flops=ops.flops,
-        bytes=ops.q_bytes + read + scores + ops.a_bytes + ops.latent_bytes + ops.projected_bytes,
-        kv_read_bytes=read,
+    if estimates and gpu.kernel_constants:
+        constants = gpu.kernel_constants
+        kernel_terms = [
+            kernel_estimate(kernel, bound, compute, gpu.bandwidth, constants)
+            for kernel, bound in zip(kernels, kernel_terms)
+        ]
+        exchange_s = [
+            exchange_estimate(exchange, work.ngpu, rate, gpu.link_constants[work.link])
+            for exchange in exchanges
+        ]
+    terms = summed([(1, kernel) for kernel in kernel_terms])
+    sync_s = math.fsum(exchange_s)
+    total_s = terms.total_s + sync_s if estimates else bound_s
+    return Layer(
+        mixer=layers.mixer,
+        n_layer=layers.n_layer,
+        form=form,
+        share=share,
+        kernels=list(zip(kernels, kernel_terms)),
+        exchanges=list(zip(exchanges, exchange_s)),
+        counts=layer_counts(form, kernels, exchanges),
+        terms=terms._replace(sync_s=sync_s, total_s=total_s, bound_s=bound_s),
+    )
+
+
+def layer_counts(
+    form: Form, kernels: Sequence[KernelShare], exchanges: Sequence[Exchange]
+) -> Counts:
+    moved_bytes = 0
+    kv_read_bytes = 0
+    for kernel in form.kernels:
+        for traffic in kernel.traffic:
+            moved_bytes += traffic.bytes
+            kv_read_bytes += traffic.bytes if traffic.shared_as == "kv" else 0
+    return Counts(
+        flops=form.flops,
+        bytes=moved_bytes,
+        kv_read_bytes=kv_read_bytes,
         exchange_bytes=math.fsum([sent.bytes for sent in exchanges if not sent.reduces]),
         reduce_bytes=sum([int(sent.bytes) for sent in exchanges if sent.reduces]),
         gpu_flops=math.fsum([kernel.flops for kernel in kernels]),
         gpu_bytes=math.fsum([kernel.bytes for kernel in kernels]),
     )
-    terms = alone._replace(sync_s=sync_s, total_s=total_s, bound_s=bound_s)
-    ran, exchanged = list(zip(kernels, kernel_terms)), list(zip(exchanges, exchange_s))
-    return Layer(shape=shape, operands=ops, share=share, kernels=ran, exchanges=exchanged, counts=counts, terms=terms)
 
 
-def longest_rows(growth: list[tuple[int, int]], budget_bits: int) -> int | None:
+class CacheGrowth(NamedTuple):
+    """How a part of the cache grows, on the GPU that holds most of it."""
+
+    most_rows: int
+    row_bits: int
+
+
+def longest_rows(growth: Sequence[CacheGrowth], budget_bits: int) -> int | None:
     """The most rows whose cache fits into the budget; None if windows bound it for any number."""
-    growing = sum(row_bits for _, row_bits in growth)
-    for most, row_bits in sorted(growth):
-        if budget_bits // growing < most:
-            return budget_bits // growing
-        budget_bits -= most * row_bits
-        growing -= row_bits
+    growing_bits = sum([part.row_bits for part in growth])
+    for part in sorted(growth):
+        if growing_bits and budget_bits // growing_bits < part.most_rows:
+            return budget_bits // growing_bits
+        budget_bits -= part.most_rows * part.row_bits
+        growing_bits -= part.row_bits
     return None
+
+
+class CacheBits(NamedTuple):
+    """What the cache of a sequence takes."""
+
+    token: int  # for each token while no window is full
+    lasting_token: int  # in layers without a window
+    whole: int
+    gpu: int  # of that what belongs to the heads of a GPU
+    gpu_states: int  # of that states, whatever the length
+    gpu_growth: list[CacheGrowth]  # of that the rest
+
+
+def cache_bits(model: Model, work: Workload) -> CacheBits:
+    """Of a sequence in all layers. In generation the new row is still on chip."""
+    on_chip = work.rows_on_chip
+    token = lasting_token = whole = gpu = gpu_states = 0
+    growth = []
+    for n_layer, mixer in model.layers:
+        for part in mixer.kept(work):
+            bits = n_layer * part.bits
+            gpu_heads = max(1, part.heads // work.ngpu) if work.split == "head" else part.heads
+            gpu_bits = bits // part.heads * gpu_heads
+            rows = part.rows(work.seq - on_chip)
+            if part.grows:
+                rows = min(rows, part.most_rows - on_chip)
+                token += bits
+                lasting_token += bits if part.most_rows == MAX_COUNT else 0
+                growth.append(CacheGrowth(part.most_rows - on_chip, gpu_bits))
+            else:
+                gpu_states += gpu_bits
+            whole += rows * bits
+            gpu += rows * gpu_bits
+    return CacheBits(token, lasting_token, whole, gpu, gpu_states, growth)
 
 
 def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
     """What the cache takes in all, and with the weights (spread evenly) of each GPU's memory."""
-    decode = work.phase == "decode"  # its new row is still on chip
-    n = work.ngpu  # that keys, sequences (the busiest GPU's are rounded up) or heads are dealt out to
-    keys_to, sequences_to, heads_to = {"seq": (n, 1, 1), "batch": (1, n, 1), "head": (1, 1, n)}[work.split]
-    sequences = -(-work.batch // sequences_to)
-    token_bits = lasting_bits = cache_bits = gpu_bits = 0
-    growth = []  # (the most rows, bits of one on a GPU) of each kind of layer
-    for layers in model.layers:
-        row_bits = layers.n_layer * layers.row_elements * BITS[work.kv_dtype]
-        kv_heads = 1 if layers.kv_lora_rank else layers.n_kv_head  # a latent belongs to all heads
-        gpu_row_bits = row_bits // kv_heads * max(1, kv_heads // heads_to)
-        most = (layers.window or MAX_COUNT) - decode
-        rows = min(work.seq - decode, most)
-        token_bits += row_bits
-        lasting_bits += 0 if layers.window else row_bits
-        cache_bits += rows * row_bits
-        gpu_bits += rows * gpu_row_bits
-        growth.append((most, gpu_row_bits * sequences))
-    cache_bytes = -(-work.batch * cache_bits // 8)
-    share = sequences * gpu_bits / (work.batch * cache_bits * keys_to) if cache_bits else 0.0
+    n = work.ngpu
+    sequences = math.ceil(work.batch / n) if work.split == "batch" else work.batch  # of the busiest
+    key_parts = n if work.split == "seq" else 1
+    bits = cache_bits(model, work)
+    cache_bytes = ceil_div(work.batch * bits.whole, 8)
+    gpu_part = 0.0
+    if bits.whole:
+        gpu_part = sequences * bits.gpu / (work.batch * bits.whole * key_parts)
     weight_bits = model.params.total * BITS[work.weight_dtype] if model.params else 0.0
-    free_bits = int((gpu.memory * 8 * n - weight_bits) / (n // keys_to))
-    longest = longest_rows(growth, free_bits)
-    largest = sequences_to * (free_bits // gpu_bits) if gpu_bits else None
+    # For all keys of the busiest GPU's sequences: where keys are split, the memory of all GPUs.
+    free_bits = int((gpu.memory * 8 * n - weight_bits) / (n // key_parts))
+    max_batch = None
+    if free_bits < 0:
+        max_batch = 0
+    elif bits.gpu:
+        max_batch = free_bits // bits.gpu * (n if work.split == "batch" else 1)
+    max_rows = longest_rows(bits.gpu_growth, free_bits // sequences - bits.gpu_states)
     return Memory(
-        kv_bytes_per_token=token_bits / 8,
-        kv_bytes_per_token_beyond_windows=lasting_bits / 8,
+        kv_bytes_per_token=bits.token / 8,
+        kv_bytes_per_token_beyond_windows=bits.lasting_token / 8,
         cache_bytes=cache_bytes,
-        gpu_cache_bytes=cache_bytes * share,
-        gpu_weight_bytes=model.params and weight_bits / 8 / n,
-        fits=sequences * gpu_bits <= free_bits,
-        max_batch=0 if free_bits < 0 else largest,
-        max_seq=longest if longest is None else max(0, longest + decode),
+        gpu_cache_bytes=cache_bytes * gpu_part,
+        gpu_weight_bytes=weight_bits / 8 / n if model.params else None,
+        fits=sequences * bits.gpu <= free_bits,
+        max_batch=max_batch,
+        max_seq=None if max_rows is None else max(0, max_rows + work.rows_on_chip),
     )
 
 
-def rest_of_step(model: Model, gpu: GPU, work: Workload, output: Exchange, constants: Constants | None) -> float | None:
-    """Seconds of everything but attention: each token computes with the active parameters, each weight that some
-    token uses is read once, the experts of a token are chosen evenly, and the output of all layers is all-reduced
-    once more each. The estimate is fitted to measured matrix products and experts (README, "The rest of the step").
+class WeightWork(NamedTuple):
+    """What the rest of a step computes and reads: each token computes with the active parameters,
+    each weight that some token uses is read once, the experts of a token are chosen evenly.
+    """
+
+    compute: float  # FLOP/s of a GPU: the weights' precision's, where it has one
+    narrow: bool  # whether that is below 16 bits
+    always_flops: float
+    always_bytes: float
+    expert_flops: float
+    expert_bytes: float
+
+
+def weight_work(params: Parameters, gpu: GPU, work: Workload) -> WeightWork:
+    gemm_dtype = work.weight_dtype if work.weight_dtype in gpu.peaks else work.dtype
+    weight_bytes = BITS[work.weight_dtype] / 8
+    always = params.total - params.routed
+    unused_part = (1 - params.active_part) ** work.new_tokens
+    return WeightWork(
+        compute=gpu.peaks[gemm_dtype],
+        narrow=BITS[gemm_dtype] < 16,
+        always_flops=2 * always * work.new_tokens,
+        always_bytes=always * weight_bytes,
+        expert_flops=2 * (params.active - always) * work.new_tokens,
+        expert_bytes=params.routed * (1 - unused_part) * weight_bytes,
+    )
+
+
+def rest_bound(model: Model, gpu: GPU, work: Workload, output: Exchange) -> float | None:
+    """The least seconds of everything but attention; the output of all layers is all-reduced once
+    more each.
     """
     if model.params is None:
         return None
-    params, tokens, n = model.params, work.batch * work.query, work.ngpu
-    weight_bytes = BITS[work.weight_dtype] / 8
-    gemm_dtype = work.weight_dtype if work.weight_dtype in gpu.peaks else work.dtype
-    compute, memory, rate = gpu.peaks[gemm_dtype], gpu.bandwidth, gpu.links.get(work.link, math.inf)
-    always = params.total - params.routed
-    chosen = params.routed * (1 - (1 - params.active_part) ** tokens)  # by some token
-    if constants is None:
-        reduce_s = model.n_layer * exchange_bound(output, rate) if n > 1 else 0.0
-        compute_s = 2 * params.active * tokens / (compute * n)
-        return max(compute_s, (always + chosen) * weight_bytes / (memory * n), reduce_s)
-    compute *= GEMM_EFFICIENCY if BITS[gemm_dtype] >= 16 else NARROW_GEMM_EFFICIENCY
-    memory *= GEMM_BANDWIDTH
-    gemm_s = max(2 * always * tokens / compute, always * weight_bytes / memory)
-    expert_s = 2 * (params.active - always) * tokens / compute + chosen * weight_bytes / memory
-    kernels_s = (4 if params.routed else 2) * GEMM_LAUNCH_S
-    reduce_s = exchange_estimate(output, n, work.link, rate, constants) if n > 1 else 0.0
-    return (gemm_s + expert_s) / n + model.n_layer * (kernels_s + reduce_s)
+    weights = weight_work(model.params, gpu, work)
+    n = work.ngpu
+    flops = 2 * model.params.active * work.new_tokens
+    compute_s = flops / (weights.compute * n)
+    memory_s = (weights.always_bytes + weights.expert_bytes) / (gpu.bandwidth * n)
+    reduce_s = model.n_layer * exchange_bound(output, gpu.links[work.link]) if n > 1 else 0.0
+    return max(compute_s, memory_s, reduce_s)
+
+
+def rest_estimate(model: Model, gpu: GPU, work: Workload, output: Exchange) -> float | None:
+    """Seconds of everything but attention, fitted to measured matrix products and experts (README,
+    "The rest of the step").
+    """
+    if model.params is None:
+        return None
+    weights = weight_work(model.params, gpu, work)
+    efficiency = NARROW_GEMM_EFFICIENCY if weights.narrow else GEMM_EFFICIENCY
+    compute = weights.compute * efficiency
+    memory = gpu.bandwidth * GEMM_BANDWIDTH_EFFICIENCY
+    always_s = max(weights.always_flops / compute, weights.always_bytes / memory)
+    experts_s = weights.expert_flops / compute + weights.expert_bytes / memory
+    layer_s = (4 if model.params.routed else 2) * GEMM_LAUNCH_S
+    if work.ngpu > 1:
+        rate = gpu.links[work.link]
+        layer_s += exchange_estimate(output, work.ngpu, rate, gpu.link_constants[work.link])
+    return (always_s + experts_s) / work.ngpu + model.n_layer * layer_s
+
+
+def output_reduce(model: Model, work: Workload) -> Exchange:
+    """The all-reduce of a layer's output, as wide as the hidden size, or if that is unknown as
+    what is projected to it.
+    """
+    hidden = model.figures.get("hidden_size", model.layers[0].mixer.output_width)
+    size = stored_bytes(work.new_tokens * hidden, work.output_dtype)
+    return Exchange("all-reduce", work.output_dtype, size, reduces=True)
 
 
 def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) -> Analysis:
-    """The whole answer for one case, as an estimate if the GPU has the constants; InputError for what cannot be."""
+    """The whole answer for one case, as an estimate if the GPU has the constants; InputError for
+    what cannot be.
+    """
     check_case(gpu, model, work)
-    constants = gpu.figures if gpu.has_estimate(work.ngpu, work.link) and not bound_only else None
-    tokens = work.batch * work.query
-    wide = work.dtype if BITS[work.dtype] >= 16 else "bf16"  # of what GPUs add up
-    first = model.layers[0]
-    hidden = model.figures.get("hidden_size", first.n_head * first.dim_v)  # else as wide as what is projected to it
-    output = Exchange("all-reduce", wide, stored_bytes(tokens * hidden, wide), reduces=True)
-    layers = tuple([analyse_layer(kind, gpu, work, output, constants) for kind in model.layers])
-    terms = summed([(layer.shape.n_layer, layer.terms) for layer in layers])
-    rest_s, memory = rest_of_step(model, gpu, work, output, constants), analyse_memory(gpu, model, work)
+    estimates = gpu.has_estimate(work.ngpu, work.link) and not bound_only
+    output = output_reduce(model, work)
+    layers = [analyse_layer(kind, gpu, work, output, estimates) for kind in model.layers]
+    terms = summed([(layer.n_layer, layer.terms) for layer in layers])
+    memory = analyse_memory(gpu, model, work)
+    if estimates:
+        rest_s = rest_estimate(model, gpu, work, output)
+    else:
+        rest_s = rest_bound(model, gpu, work, output)
     step_s = None if rest_s is None else terms.total_s + rest_s
     return Analysis(
         gpu=gpu,
         model=model,
         work=work,
-        basis="bound" if constants is None else "estimate",
-        layers=layers,
-        counts=summed([(layer.shape.n_layer, layer.counts) for layer in layers]),
+        basis="estimate" if estimates else "bound",
+        layers=tuple(layers),
+        counts=summed([(layer.n_layer, layer.counts) for layer in layers]),
         terms=terms,
         rest_s=rest_s,
         step_s=step_s,
-        attention_share=step_s and terms.total_s / step_s,
-        new_tokens=tokens,
-        attention_tokens_per_s=tokens / terms.total_s if memory.fits else None,
-        step_tokens_per_s=tokens / step_s if step_s and memory.fits else None,
+        attention_share=terms.total_s / step_s if step_s else None,
+        new_tokens=work.new_tokens,
+        attention_tokens_per_s=work.new_tokens / terms.total_s if memory.fits else None,
+        step_tokens_per_s=work.new_tokens / step_s if step_s and memory.fits else None,
         ridge=gpu.peaks[work.dtype] / gpu.bandwidth,
         memory=memory,
     )
@@ -1577,20 +2853,28 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
 
 
 def half_length(case: Analysis) -> int | None:
-    """The shortest sequence with which attention takes half of the step, if the rest is known and does not grow too."""
-    rest_s, shortest, longest = case.rest_s, case.work.query, 2**40
+    """The shortest sequence with which attention takes half of the step, if the rest is known and
+    does not grow too.
+    """
+    rest_s = case.rest_s
     if rest_s is None or case.work.phase == "prefill":
         return None
 
     def reaches(seq: int) -> bool:
-        work = case.work._replace(seq=seq, phase=phase_of(case.work.query, seq, generates=True))
+        phase = phase_of(case.work.query, seq, generates=True)
+        work = case.work._replace(seq=seq, phase=phase)
         return analyse(case.gpu, case.model, work, case.basis == "bound").terms.total_s >= rest_s
 
+    shortest = case.work.query
+    longest = 2**40
     if not reaches(longest):
         return None
     while shortest < longest:
         middle = (shortest + longest) // 2
-        shortest, longest = (shortest, middle) if reaches(middle) else (middle + 1, longest)
+        if reaches(middle):
+            longest = middle
+        else:
+            shortest = middle + 1
     return longest
 
 
@@ -1604,88 +2888,156 @@ class Change(NamedTuple):
     fits: bool
     after: Analysis
 
+    @property
+    def gain(self) -> float:
+        """Of the step, where that is known."""
+        return self.step_gain if self.step_gain else self.attention_gain
 
-def changes_to(case: Analysis, what: str, model: Model, work: Workload) -> list[Change]:
-    """The change to another model or workload, if that can be, and makes something faster by a hundredth or fit."""
+
+def change_to(case: Analysis, what: str, work: Workload) -> Change | None:
+    """The change to another workload, if that can be, and makes something faster by a hundredth or
+    fit.
+    """
     try:
-        after = analyse(case.gpu, model, work, case.basis == "bound")
+        after = analyse(case.gpu, case.model, work, case.basis == "bound")
     except InputError:  # more GPUs than a link joins, say
-        return []
+        return None
     tokens = after.new_tokens / case.new_tokens
-    compared = "total_s" if case.basis == after.basis else "bound_s"  # more GPUs, but no constants of their link
-    gain = getattr(case.terms, compared) / getattr(after.terms, compared) * tokens
-    step_gain = case.step_s / after.step_s * tokens if case.step_s and after.step_s else None
-    if (after.memory.fits, max(gain, step_gain or 0.0)) < (case.memory.fits, 1.01):
-        return []
-    old, new = case.work._asdict(), work._asdict()
-    fixed = ("kv_dtype", "weight_dtype") if old["dtype"] != new["dtype"] else ()  # do not follow the arithmetic here
-    flags = [f"--{dashed(name)} {value}" for name, value in new.items() if value != old[name] or name in fixed]
-    if model.layers != case.model.layers:
-        flags.append(f"--set Model.n_kv_head={model.layers[0].n_kv_head}")
-    typed = " ".join(flags).replace("--fused True", "--fused")
-    fits = after.memory.fits
-    return [Change(flags=typed, what=what, attention_gain=gain, step_gain=step_gain, fits=fits, after=after)]
+    before_s = case.terms.total_s
+    after_s = after.terms.total_s
+    if case.basis != after.basis:  # more GPUs, but no constants of their link
+        before_s = case.terms.bound_s
+        after_s = after.terms.bound_s
+    step_gain = None
+    if case.step_s and after.step_s:
+        step_gain = case.step_s / after.step_s * tokens
+    change = Change(
+        flags=typed_change(case.work, work),
+        what=what,
+        attention_gain=before_s / after_s * tokens,
+        step_gain=step_gain,
+        fits=after.memory.fits,
+        after=after,
+    )
+    if change.fits != case.memory.fits:
+        return change if change.fits else None
+    faster = change.attention_gain >= 1.01 or (change.step_gain or 0.0) >= 1.01
+    return change if faster else None
+
+
+def typed_change(before: Workload, after: Workload) -> str:
+    """The flags that make one workload of another."""
+    old = before._asdict()
+    flags = []
+    for name, value in after._asdict().items():
+        # Where the arithmetic changes, cache and weights do not follow it here.
+        stays = name in ("kv_dtype", "weight_dtype") and before.dtype != after.dtype
+        if name == "fused" and value and not before.fused:
+            flags.append("--fused")
+        elif value != old[name] or stays:
+            flags.append(f"--{dashed(name)} {value}")
+    return " ".join(flags)
+
+
+def lower_precisions(name: str) -> list[str]:
+    """Those below a precision, the next ones first."""
+    lower: str = catalogue(PRECISIONS)[name].get("lower", "")
+    return lower.split()
 
 
 def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
     """What the flags of a case could be instead, and what that means."""
-    work, arithmetic = case.work, [name for name in LOWER[case.work.dtype] if name in case.gpu.peaks][:1]
-    narrower = {wide: [name for name in LOWER[wide] if BITS[name] < BITS[wide]][:1] for wide in BITS}
-    return {
+    work = case.work
+    values: dict[str, dict[Any, str]] = {
         "fused": {True: "one fused kernel", False: "separate kernels"},
         "split": SPLITS if work.ngpu > 1 else {},
         "link": LINKS if work.ngpu > 1 else {},
-        "kv_dtype": {name: f"{name} KV cache" for name in narrower[work.kv_dtype]},
-        "weight_dtype": {name: f"{name} weights" for name in narrower[work.weight_dtype]},
-        "dtype": {name: f"{name} arithmetic" for name in arithmetic},
-        "ngpu": {**({work.ngpu // 2: "half the GPUs"} if work.ngpu % 2 == 0 else {}), 2 * work.ngpu: "twice the GPUs"},
+        "kv_dtype": {},
+        "weight_dtype": {},
+        "dtype": {},
+        "ngpu": {},
         "batch": {2 * work.batch: "twice the batch"},
     }
+    for flag, what in (("kv_dtype", "KV cache"), ("weight_dtype", "weights")):
+        stored = getattr(work, flag)
+        for name in lower_precisions(stored):
+            if BITS[name] < BITS[stored]:
+                values[flag][name] = f"{name} {what}"
+                break
+    for name in lower_precisions(work.dtype):
+        if name in case.gpu.peaks:
+            values["dtype"][name] = f"{name} arithmetic"
+            break
+    if work.ngpu % 2 == 0:
+        values["ngpu"][work.ngpu // 2] = "half the GPUs"
+    values["ngpu"][2 * work.ngpu] = "twice the GPUs"
+    return values
+
+
+def changed_work(case: Analysis, flag: str, value: Any) -> Workload:
+    """A workload with another value; a link or split that the number of GPUs decided follows it."""
+    before = default_sharing(case.gpu, case.model, case.work.ngpu)
+    work = case.work._replace(**{flag: value})
+    followed: dict[str, Any] = {}
+    for name, choice in default_sharing(case.gpu, case.model, work.ngpu).items():
+        if getattr(work, name) == before[name]:
+            followed[name] = choice
+    return work._replace(**followed)
+
+
+class Step(NamedTuple):
+    """A single change that may be one of several."""
+
+    flag: str
+    value: Any
+    change: Change
+
+
+def single_changes(case: Analysis) -> list[Step]:
+    """The changes of one flag that help."""
+    steps = []
+    for flag, values in other_values(case).items():
+        for value, what in values.items():
+            if value != getattr(case.work, flag):
+                change = change_to(case, what, changed_work(case, flag, value))
+                if change:
+                    steps.append(Step(flag, value, change))
+    return steps
+
+
+def changes_together(case: Analysis, steps: Sequence[Step]) -> Change | None:
+    """Of single changes those that help together: the best first, then the best of those that go
+    on helping with it, and so on. Not more GPUs and sequences, which cost something else.
+    """
+    what = "all that help together"
+    flags = [step for step in steps if step.flag not in ("ngpu", "batch")]
+    changes = [step.change for step in flags]
+    best = case
+    while changes:
+        next_best = max(changes, key=lambda change: (change.fits, change.gain))
+        if next_best.fits == best.memory.fits and next_best.gain < 1.01:
+            break
+        best = next_best.after
+        works = [best.work._replace(**{step.flag: step.value}) for step in flags]
+        further = [change_to(best, what, work) for work in works]
+        changes = [change for change in further if change]
+    return change_to(case, what, best.work)
 
 
 def what_would_help(case: Analysis) -> list[Change]:
-    """The single changes that help, the largest gain first, and last, if it is more than one flag, those together."""
-    changes, steps, flags = list[Change](), list[Change](), list[dict[str, Any]]()
-    before = default_sharing(case.gpu, case.model, case.work.ngpu)
-    for name, values in other_values(case).items():
-        for value, what in values.items():
-            if value == getattr(case.work, name):
-                continue
-            work = case.work._replace(**{name: value})
-            # A link or split that the number of GPUs decided follows it.
-            after = default_sharing(case.gpu, case.model, work.ngpu)
-            work = work._replace(**{k: after[k] for k in after if getattr(work, k) == before[k]})
-            helpful = changes_to(case, what, case.model, work)
-            changes += helpful
-            if helpful and name not in ("ngpu", "batch"):
-                steps += helpful
-                flags.append({name: value})
-    layers = case.model.layers
-    settable = "n_head" in case.model.figures and "Model.n_kv_head" not in case.changed
-    if settable and not any(kind.n_kv_head % 2 or kind.kv_lora_rank for kind in layers):
-        halved = tuple([kind._replace(n_kv_head=kind.n_kv_head // 2) for kind in layers])
-        changes += changes_to(case, "half the K/V heads", case.model._replace(layers=halved), case.work)
+    """The single changes that help, the largest gain first, and last, if it is more than one flag,
+    those together.
+    """
+    steps = single_changes(case)
+    together = changes_together(case, steps)
+    changes = [step.change for step in steps]
     changes.sort(key=lambda change: (-change.fits, -change.attention_gain))
-    best, what = case, "all that help together"
-
-    def worth(change: Change) -> tuple[bool, float]:
-        return change.fits, change.step_gain or change.attention_gain
-
-    # Add the flag that helps most of those that go on helping once the others are in.
-    while steps and max(map(worth, steps)) >= (best.memory.fits, 1.01):
-        best = max(steps, key=worth).after
-        steps = [step for flag in flags for step in changes_to(best, what, best.model, best.work._replace(**flag))]
-    single, together = [change.flags for change in changes], changes_to(case, what, best.model, best.work)
-    return changes + [change for change in together if change.flags not in single]
+    if together and together.flags not in [change.flags for change in changes]:
+        changes.append(together)
+    return changes
 
 
 # ------------------------------------------------------------------------------------------- sweeps
-
-AXES = "gpu model ngpu seq batch gen query dtype kv_dtype weight_dtype fused split link".split()  # the last is fastest
-# What is taken where no flag says it (nothing: it depends on the case, see `workload`): where a GPU or model is named,
-# what serving engines do; on the config's own figures, the user's document's.
-NOT_SAID: dict[str, Any] = {"ngpu": 1, "seq": 1024, "batch": 1, "gen": True, "fused": True}
-OF_THE_DOCUMENT: dict[str, Any] = {**NOT_SAID, "dtype": "fp32", "fused": False, "split": "seq", "link": "pcie"}
 
 
 class Refusal(NamedTuple):
@@ -1695,16 +3047,19 @@ class Refusal(NamedTuple):
     model: Model
     work: Workload
     reason: str
-    changed: Mapping[str, Any]  # figures that --set gave, by their keys
+    changed: Figures  # figures that --set gave, by their keys
 
 
 Outcome = Union[Analysis, Refusal]
 
 
+Outcomes = Iterator[Outcome]
+
+
 class Sweep(NamedTuple):
     """What is asked: the values of every axis, in the order of the grid."""
 
-    axes: Mapping[str, Sequence[Any]]  # None: not said
+    axes: Mapping[str, Sequence[Any]]  # None: not given
     varying: Sequence[str]  # axes with several values
     total: int  # cases
     given: frozenset[str]  # flags
@@ -1712,209 +3067,269 @@ class Sweep(NamedTuple):
     bounds: bool  # whether all are bounds, since one GPU has no constants
 
 
-def workload(gpu: GPU, model: Model, asked: Mapping[str, Any]) -> Workload:
-    """A case of a sweep, with what was not said: what serving engines do."""
-    dtype = asked["dtype"] or ("fp16" if "bf16" not in gpu.peaks and "fp16" in gpu.peaks else "bf16")
-    query = asked["query"] or (1 if asked["gen"] else asked["seq"])
-    taken = {
+def default_dtype(gpu: GPU) -> str:
+    return "fp16" if "fp16" in gpu.peaks and "bf16" not in gpu.peaks else "bf16"
+
+
+def workload(gpu: GPU, model: Model, values: Figures) -> Workload:
+    """One case of a sweep; what its axes leave open is as serving engines do it."""
+    query = values["query"]
+    if query is None:
+        query = 1 if values["gen"] else values["seq"]
+    dtype = values["dtype"]
+    if dtype is None:
+        dtype = default_dtype(gpu)
+    weight_dtype = dtype
+    if model.weight_dtype and BITS[model.weight_dtype] < BITS[dtype]:
+        weight_dtype = model.weight_dtype
+    fields = {
         "query": query,
-        "phase": phase_of(query, asked["seq"], asked["gen"]),
+        "phase": phase_of(query, values["seq"], values["gen"]),
         "dtype": dtype,
         "kv_dtype": dtype,
-        "weight_dtype": min(dtype, model.weight_dtype or dtype, key=BITS.__getitem__),
-        **default_sharing(gpu, model, asked["ngpu"]),
+        "weight_dtype": weight_dtype,
+        **default_sharing(gpu, model, values["ngpu"]),
     }
-    said = {name: asked[name] for name in Workload._fields if asked.get(name) is not None}
-    return Workload(**{**taken, **said})
-
-
-def changed_at(end: int, axis: str, axes: Mapping[str, Sequence[Any]]) -> list[Any]:
-    """The GPUs or models with what --set gives at one end of its values; rows say why others cannot be."""
-    figures, changed = {name: values[end] for name, values in axes.items()}, []
-    for subject in axes[axis]:
-        with contextlib.suppress(InputError):
-            changed.append(with_figures(subject, figures))
-    return changed
+    for name in Workload._fields:
+        if values.get(name) is not None:
+            fields[name] = values[name]
+    return Workload(**fields)
 
 
 def value_text(value: Any) -> str:
     """The value of an axis as a person writes it; the config's own model has no name."""
     value = getattr(value, "name", value)
-    return "config" if value is None else f"{value:.12g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "config"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def common_text(axes: Mapping[str, Sequence[Any]], ends: Iterable[Sequence[Any]], counts: Collection[int]) -> list[str]:
-    """What the cases have in common, as a heading: of what was not said, all that is taken."""
-    first, works = {name: values[0] for name, values in axes.items()}, []
-    asked = [{**first, "ngpu": n, "dtype": dtype} for n in counts for dtype in axes["dtype"]]
-    for gpus, models in ends:
-        works += [workload(*each) for each in itertools.islice(itertools.product(gpus, models, asked), 5000)]
-    names = "gen gpu model ngpu seq batch query dtype kv_dtype weight_dtype split link fused".split()
-    silent = {"gen" if first["query"] else "query", *(("split", "link") if max(counts) == 1 else ())}
-    words = {"gen True": "decode", "gen False": "prefill", "fused True": "fused", "fused False": "unfused"}
-    parts = []
-    for name in dict.fromkeys([*names, *axes]):
-        if len(axes[name]) == 1 and name not in silent:
-            taken = [first[name]] if first[name] is not None else dict.fromkeys(getattr(work, name) for work in works)
-            text = f"{dashed(name)} {'/'.join(map(value_text, taken))}"
-            parts += [words.get(text, text)] if taken else []
-    return parts
-
-
-def set_figures(flags: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    """The values of every key that --set names."""
-    known = {f"{part}.{name}": key for part, keys in CONFIG_KEYS.items() for name, key in keys.items() if not key.text}
-    figures: dict[str, Sequence[Any]] = {}
-    for text in flags.get("set", []):
-        name, _, values = text.partition("=")
-        if name not in known:
-            hint = did_you_mean(name, known) or " (a number of the config, such as GPU.bandwidth)"
-            raise InputError(f"--set {quoted(name)} is not a key that takes a number{hint}")
-        if name in figures:
-            raise InputError(f"--set {name} is given twice")
-        figures[name] = naming(f"--set {name}", values_flag, values, known[name])
-    return figures
-
-
-def read_sweep(flags: Mapping[str, Any]) -> Sweep:
-    gpus, models = subjects(flags)
-    taken = NOT_SAID if "gpu" in flags or "model" in flags else OF_THE_DOCUMENT
-    axes = {name: flags.get(name, [taken.get(name)]) for name in AXES}
-    axes.update({"gpu": gpus, "model": models, **set_figures(flags)})
-    counts = dict.fromkeys((axes["ngpu"][0], axes["ngpu"][-1], *axes["ngpu"][:99]))  # both ends, some between
-    ends = [[changed_at(end, axis, axes) for axis in SECTIONS] for end in (0, -1)]
-    lacking = ""  # a GPU that has no estimate of some case; of what --set changes, by the ends of its values
-    for gpu in itertools.chain.from_iterable(gpus for gpus, _ in ends):
-        for n, said in itertools.product(counts, axes["link"]):
-            link = said or gpu.joining_link(n)
-            if (n == 1 or link in gpu.links) and not gpu.has_estimate(n, link):
-                lacking = lacking or gpu.name
-    return Sweep(
-        axes=axes,
-        varying=[name for name, values in axes.items() if len(values) > 1],
-        total=math.prod(map(len, axes.values())),
-        given=frozenset(flags),
-        common=[*common_text(axes, ends, counts), f"bounds: {lacking} lacks constants" if lacking else "estimates"],
-        bounds=bool(lacking),
-    )
-
-
-def analysed(asked: Mapping[str, Any], changed: Mapping[str, Any], bounds: bool) -> Analysis:
+def analysed(values: Figures, changed: Figures, bounds: bool) -> Analysis:
     """The answer for one combination; InputError for what cannot be."""
-    gpu, model = (naming("--set:", with_figures, asked[axis], changed) for axis in SECTIONS)
-    return analyse(gpu, model, workload(gpu, model, asked), bounds)._replace(changed=changed)
+    gpu = values["gpu"]
+    model = values["model"]
+    if changed:
+        with blamed_on("--set:"):
+            gpu = changed_gpu(gpu, changed)
+            model = changed_model(model, changed)
+    return analyse(gpu, model, workload(gpu, model, values), bounds)._replace(changed=changed)
 
 
-def outcomes_of(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcome of every combination; like is compared with like."""
-    first, keys = {name: values[0] for name, values in sweep.axes.items()}, [key for key in sweep.axes if "." in key]
+def outcomes_of(sweep: Sweep) -> Outcomes:
+    """The outcome of every combination. Its number, in mixed radix, says which values it has:
+    itertools.product would make a tuple of every axis, and an axis may be endless.
+    """
+    first = {name: values[0] for name, values in sweep.axes.items()}
+    set_keys = [key for key in sweep.axes if "." in key]
     for number in range(sweep.total):
-        asked, rest = dict(first), number
+        values = dict(first)
+        rest = number
         for name in reversed(sweep.varying):
-            rest, at = divmod(rest, len(sweep.axes[name]))
-            asked[name] = sweep.axes[name][at]
-        changed = {key: asked[key] for key in keys}
+            rest, digit = divmod(rest, len(sweep.axes[name]))
+            values[name] = sweep.axes[name][digit]
+        changed = {key: values[key] for key in set_keys}
         try:
-            yield analysed(asked, changed, sweep.bounds)
+            yield analysed(values, changed, sweep.bounds)
         except InputError as error:
-            own = {axis: asked[axis] for axis in SECTIONS}
-            yield Refusal(work=workload(asked=asked, **own), reason=str(error), changed=changed, **own)
+            gpu = values["gpu"]
+            model = values["model"]
+            yield Refusal(
+                gpu=gpu,
+                model=model,
+                work=workload(gpu, model, values),
+                reason=str(error),
+                changed=changed,
+            )
 
 
 # ------------------------------------------------------------------------------------ views
 
 RULE = "-" * 38
-TIMES = (*TERMS, "total")
+TIMES = tuple(Terms().times)
 # Where an outcome has the columns of CSV and JSON: what is asked, then what an analysis answers.
-ANSWERED = "rest_s step_s attention_share new_tokens attention_tokens_per_s step_tokens_per_s".split()
-CASE_COLUMNS = {"gpu": "gpu.name", "model": "model.name", **{name: f"work.{name}" for name in Workload._fields}}
+CASE_COLUMNS = {
+    "gpu": "gpu.name",
+    "model": "model.name",
+    **{name: f"work.{name}" for name in Workload._fields},
+}
 ANSWER_COLUMNS = {
     "basis": "basis",
     "limit": "terms.limit",
     **{name: f"terms.{name}" for name in Terms._fields},
-    **{name: name for name in ANSWERED},
+    "rest_s": "rest_s",
+    "step_s": "step_s",
+    "attention_share": "attention_share",
+    "new_tokens": "new_tokens",
+    "attention_tokens_per_s": "attention_tokens_per_s",
+    "step_tokens_per_s": "step_tokens_per_s",
     **{name: f"counts.{name}" for name in Counts._fields},
     "intensity_flop_per_byte": "counts.intensity",
     "ridge_flop_per_byte": "ridge",
     **{name: f"memory.{name}" for name in Memory._fields},
 }
 COLUMNS = [*CASE_COLUMNS, "error", *ANSWER_COLUMNS]
-asked_values, answered_values = (operator.attrgetter(*paths.values()) for paths in (CASE_COLUMNS, ANSWER_COLUMNS))
+case_values = operator.attrgetter(*CASE_COLUMNS.values())
+answer_values = operator.attrgetter(*ANSWER_COLUMNS.values())
 
 
 def cells_of(outcome: Outcome) -> list[Any]:
     """A value for each column; none where unknown, such as what a refusal does not answer."""
     if isinstance(outcome, Analysis):
-        return [*asked_values(outcome), None, *answered_values(outcome)]
-    return [*asked_values(outcome), outcome.reason, *(None for _ in ANSWER_COLUMNS)]
+        return [*case_values(outcome), None, *answer_values(outcome)]
+    return [*case_values(outcome), outcome.reason, *[None] * len(ANSWER_COLUMNS)]
 
 
 def axis_value(outcome: Outcome, axis: str) -> str:
     """The value of one axis as a person writes it."""
     if axis in outcome.changed:
         return value_text(outcome.changed[axis])
-    return value_text(operator.attrgetter(CASE_COLUMNS["phase" if axis == "gen" else axis])(outcome))
+    column = "phase" if axis == "gen" else axis
+    return value_text(operator.attrgetter(CASE_COLUMNS[column])(outcome))
 
 
-def told(outcome: Outcome, axes: Iterable[str]) -> str:
-    return ", ".join(f"{dashed(name)} {axis_value(outcome, name)}" for name in axes)
+def axis_values(outcome: Outcome, axes: Iterable[str]) -> str:
+    return ", ".join([f"{dashed(name)} {axis_value(outcome, name)}" for name in axes])
 
 
-def report_product(case: Analysis, layer: Layer, name: str, exchange: Exchange | None) -> Iterator[str]:
-    """A product, and the exchange that the document has after it. Bandwidths are required in the time of one GPU."""
-    work, shape, ops = case.work, layer.shape, layer.operands
-    formula, inner, columns = "Attn = S x V", ops.keys, shape.dim_v
-    flops, read, width = ops.values_flops, ops.v_bytes, shape.dim_v  # of what is read
-    if name == "scores":
-        formula, inner, columns = "S = Q x K^T", shape.dim_qk, ops.keys
-        flops, read, width = ops.scores_flops, ops.k_bytes, shape.dim_qk
+class Product(NamedTuple):
+    """One of the two products as the user's document shows it; both read a "Key Matrix"."""
+
+    formula: str
+    inner: int  # rows of the right factor
+    columns: int  # of the result
+    width: int  # of what is read
+    flops: int
+    read_bytes: int
+
+
+def scores_product(layer: Layer) -> Product:
+    operands = layer.form.operands
+    return Product(
+        formula="S = Q x K^T",
+        inner=layer.form.shape.dim_qk,
+        columns=operands.keys,
+        width=layer.form.shape.dim_qk,
+        flops=operands.scores_flops,
+        read_bytes=operands.k_bytes,
+    )
+
+
+def values_product(layer: Layer) -> Product:
+    operands = layer.form.operands
+    return Product(
+        formula="Attn = S x V",
+        inner=operands.keys,
+        columns=layer.form.shape.dim_v,
+        width=layer.form.shape.dim_v,
+        flops=operands.values_flops,
+        read_bytes=operands.v_bytes,
+    )
+
+
+def report_product(
+    case: Analysis, layer: Layer, product: Product, exchange: Exchange | None
+) -> Lines:
+    """A product, and the exchange that the document has after it. Bandwidths are required in the
+    time of one GPU.
+    """
+    work = case.work
+    shape = layer.form.shape
+    operands = layer.form.operands
     batch = f"{work.batch} x " if work.batch > 1 else ""
-    heads, dtype = f"{batch}{shape.n_head}", work.dtype.upper()
-    kept = work.dtype if ops.latent_form == "plain" else work.kv_dtype
-    read_size = f"{batch}{shape.n_kv_head} x ({width} x {ops.read_rows}) x {BITS[kept] / 8:g} = {read} bytes"
-    alone = kernel_bound(Kernel(formula, flops, bytes=read), case.gpu.peaks[work.dtype], case.gpu.bandwidth)
-    yield f"{RULE}\n{formula}\n{heads} x (({work.query} x {inner}) x ({inner} x {columns}))\n{RULE}"
-    yield f"Total FLOPS: {flops} FLOPS\nComputation time ({dtype}):  {alone.compute_s * layer.share.scores:.3e}s\n"
-    yield f"Read Key Matrix ({kept.upper()}): {read_size}\nMemory time:  {alone.memory_s * layer.share.kv:.3e}s\n"
+    heads = f"{batch}{shape.n_head}"
+    dtype = work.dtype.upper()
+    kept_dtype = work.dtype if operands.latent_form == "plain" else work.kv_dtype
+    kernel = KernelShare(product.formula, flops=product.flops, bytes=product.read_bytes)
+    alone = kernel_bound(kernel, case.gpu.peaks[work.dtype], case.gpu.bandwidth)
+    yield f"{RULE}\n{product.formula}"
+    yield f"{heads} x (({work.query} x {product.inner}) x ({product.inner} x {product.columns}))"
+    yield f"{RULE}\nTotal FLOPS: {product.flops} FLOPS"
+    yield f"Computation time ({dtype}):  {alone.compute_s * layer.share.scores:.3e}s\n"
+    rows = f"{batch}{shape.n_kv_head} x ({product.width} x {operands.read_rows})"
+    size = f"{rows} x {BITS[kept_dtype] / 8:g} = {product.read_bytes} bytes"
+    yield f"Read Key Matrix ({kept_dtype.upper()}): {size}"
+    yield f"Memory time:  {alone.memory_s * layer.share.kv:.3e}s\n"
     if exchange:
         sync_s = exchange_bound(exchange, case.gpu.links[work.link])
-        size = f"{heads} x ({work.query} x {columns}) x {BITS[work.dtype] / 8:g} = {exchange.bytes} bytes"
-        yield f"Synchronizing {formula.partition(' ')[0]} ({dtype}): {size}\nSync time:  {sync_s:.3e}s\n"
-        yield f"Bandwidth Requirement (with sync): {read / (alone.compute_s + sync_s) / 1e12:.3f} TB/s"
-    yield f"Bandwidth Requirement (without sync): {read / alone.compute_s / 1e12:.3f} TB/s"
+        result = f"{heads} x ({work.query} x {product.columns})"
+        size = f"{result} x {BITS[work.dtype] / 8:g} = {exchange.bytes} bytes"
+        yield f"Synchronizing {product.formula.partition(' ')[0]} ({dtype}): {size}"
+        yield f"Sync time:  {sync_s:.3e}s\n"
+        required = product.read_bytes / (alone.compute_s + sync_s)
+        yield f"Bandwidth Requirement (with sync): {required / 1e12:.3f} TB/s"
+    required = product.read_bytes / alone.compute_s
+    yield f"Bandwidth Requirement (without sync): {required / 1e12:.3f} TB/s"
 
 
-def report(case: Analysis, _: Sweep) -> Iterator[str]:
+def report(case: Analysis, _: Sweep) -> Lines:
     """Both products of one layer (of each kind), step by step."""
-    work, several = case.work, len(case.layers) > 1
+    work = case.work
+    several = len(case.layers) > 1
     yield f"{RULE}\nWorking with {work.ngpu} {case.gpu.name} GPUs"
     if case.model.name:
         yield f"Model: {case.model.name}"
     yield f"{RULE}\nQKV size per head"
     for layer in case.layers:
-        shape, keys, kind = layer.shape, layer.operands.keys, f" in {layer.shape.kind} layers" if several else ""
+        shape = layer.form.shape
+        keys = layer.form.operands.keys
+        kind = f" in {layer.mixer.kind} layers" if several else ""
         yield f"Q{kind}: {work.query} x {shape.dim_qk}"
         yield f"K{kind} (including cache): {keys} x {shape.dim_qk}"
         yield f"V{kind} (including cache): {keys} x {shape.dim_v}"
-    size, units = case.memory.cache_bytes, {"GB": 10**9, "MB": 10**6, "KB": 10**3, "bytes": 1}
-    unit = next((name for name in units if size >= units[name]), "bytes")  # the largest that it fills
-    yield f"Cached KV size ({work.kv_dtype.upper()}): {size // units[unit]} {unit}"
+    size = in_largest_unit(case.memory.cache_bytes)
+    yield f"Cached KV size ({work.kv_dtype.upper()}): {size}"
     for layer in case.layers:
-        kind = f"{layer.shape.kind.capitalize()} " if several else ""
-        yield f"{RULE}\nIn {kind}Attention Layer (per {layer.shape.n_head} head)"
-        exchanges = {exchange.name: exchange for exchange, _ in layer.exchanges}
-        for name in ("scores", "values"):  # the document has an exchange after each
-            yield from report_product(case, layer, name, exchanges.pop(name, None))
-        for i, exchange in enumerate(exchanges.values()):
-            what = "All-reducing the output" if exchange.reduces else f"Exchanging {exchange.name}"
-            sync_s = exchange_bound(exchange, case.gpu.links[work.link])
-            yield "" if i else RULE
-            yield f"{what} ({exchange.precision.upper()}): {math.ceil(exchange.bytes)} bytes"
-            yield f"Sync time:  {sync_s:.3e}s"
+        kind = f"{layer.mixer.kind.capitalize()} " if several else ""
+        yield f"{RULE}\nIn {kind}Attention Layer (per {layer.form.shape.n_head} head)"
+        yield from report_layer(case, layer)
+
+
+def report_layer(case: Analysis, layer: Layer) -> Lines:
+    """Its products, each with the exchange that the document has after it, and what else is
+    exchanged.
+    """
+    exchanges = {exchange.name: exchange for exchange, _ in layer.exchanges}
+    scores = exchanges.pop("scores", None)
+    values = exchanges.pop("values", None)
+    yield from report_product(case, layer, scores_product(layer), scores)
+    yield from report_product(case, layer, values_product(layer), values)
+    before = RULE
+    for exchange in exchanges.values():
+        what = "All-reducing the output" if exchange.reduces else f"Exchanging {exchange.name}"
+        sync_s = exchange_bound(exchange, case.gpu.links[case.work.link])
+        yield before
+        yield f"{what} ({exchange.precision.upper()}): {math.ceil(exchange.bytes)} bytes"
+        yield f"Sync time:  {sync_s:.3e}s"
+        before = ""
+
+
+def in_largest_unit(size: int) -> str:
+    """Bytes in the largest unit that they fill, cut."""
+    for name, unit in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+        if size >= unit:
+            return f"{size // unit} {name}"
+    return f"{size} bytes"
+
+
+SI_PREFIXES = {
+    -5: "f",
+    -4: "p",
+    -3: "n",
+    -2: "u",
+    -1: "m",
+    0: "",
+    1: "K",
+    2: "M",
+    3: "G",
+    4: "T",
+    5: "P",
+    6: "E",
+}
 
 
 def prefixed(value: float, unit: str) -> str:
-    """Three significant digits with the prefix that suits them, in at most seven columns before a unit of one letter.
+    """Three significant digits with the prefix that suits them, in at most seven columns before a
+    unit of one letter.
 
     >>> prefixed(0.00123456, "s"), prefixed(45.6e9, "B"), prefixed(13140, "s"), prefixed(2e7, "s")
     ('1.23 ms', '45.6 GB', '13140 s', '20 Ms')
@@ -1924,14 +3339,16 @@ def prefixed(value: float, unit: str) -> str:
     value = float(f"{value:.3g}")
     if value and not 1e-15 <= value < 1e21:
         return f"{value:.0e} {unit}".replace("e+", "e")
-    power = int(f"{value:e}".split("e")[1]) // 3  # from -5 to 6
-    return f"{value / 1000.0**power:.3g} {'fpnum KMGTPE'[power + 5].strip()}{unit}"
+    power = int(f"{value:e}".split("e")[1]) // 3
+    return f"{value / 1000.0**power:.3g} {SI_PREFIXES[power]}{unit}"
 
 
 def rounded(value: float) -> str:
     """A number in three digits, or in whole ones where it is large."""
+    if value < 1000:
+        return f"{value:.3g}"
     if value < 1e7:
-        return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+        return f"{value:.0f}"
     return f"{value:.2e}".replace("e+0", "e").replace("e+", "e")
 
 
@@ -1939,42 +3356,67 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def question(case: Analysis, sweep: Sweep) -> Iterator[str]:
+def question(case: Analysis, sweep: Sweep) -> Lines:
     """What is asked, a line for each part of it."""
-    work, model, gpu = case.work, case.model, case.gpu
-    asked = [plural(work.batch, "sequence"), f"{plural(work.query, 'new token')} each", plural(work.seq, "key")]
-    yield f"work       {work.phase}: {', '.join(asked)}"
-    without = model.n_layer - sum(kind.n_layer for kind in model.layers)
-    rest = f", {without} layers without a cache" if without else ""
+    work = case.work
+    model = case.model
+    new_tokens = f"{plural(work.query, 'new token')} each"
+    size = f"{plural(work.batch, 'sequence')}, {new_tokens}, {plural(work.seq, 'key')}"
+    yield f"work       {work.phase}: {size}"
+    without_cache = model.n_layer - sum([layer.n_layer for layer in case.layers])
+    rest = f", {without_cache} layers without a cache" if without_cache else ""
     yield f"model      {value_text(model)} (from {model.source}){rest}"
     for layer in case.layers:
-        shape, form = layer.shape, layer.operands.latent_form
-        width = f"{shape.dim_qk}" if shape.dim_v == shape.dim_qk else f"{shape.dim_qk}/{shape.dim_v}"
-        heads = f"{plural(shape.n_head, 'head')}, {shape.n_kv_head} K/V, width {width}"
-        heads += f", {form} latent" if form else ""
-        heads += f", window {shape.window}" if shape.window else ""
-        yield f"           {plural(shape.n_layer, f'{shape.kind} layer')}: {heads}"
+        yield f"           {layer_words(layer)}"
     shared = f", {SPLITS[work.split]}, {LINKS[work.link]}" if work.ngpu > 1 else ""
-    yield f"GPUs       {work.ngpu} x {gpu.name} (from {gpu.source}){shared}"
+    yield f"GPUs       {work.ngpu} x {case.gpu.name} (from {case.gpu.source}){shared}"
     how = "one fused kernel" if work.fused else "separate kernels"
-    yield f"precision  {work.dtype}, {work.kv_dtype} cache, {work.weight_dtype} weights; {how}"
-    names = ["dtype", *(["weight_dtype"] if work.weight_dtype != work.dtype else []), "fused"]
-    names += ["split", "link"] if work.ngpu > 1 else []
-    assumed = [f"--{dashed(name)} {getattr(work, name)}" for name in names if name not in sweep.given]
+    stored = f"{work.kv_dtype} cache, {work.weight_dtype} weights"
+    yield f"precision  {work.dtype}, {stored}; {how}"
+    assumed = assumed_flags(work, sweep)
     if assumed:
         yield f"assumed    {' '.join(assumed)}"
     if case.changed:
-        yield f"set        {', '.join(f'{key}={axis_value(case, key)}' for key in case.changed)}"
+        values = [f"{key}={axis_value(case, key)}" for key in case.changed]
+        yield f"set        {', '.join(values)}"
+
+
+def layer_words(layer: Layer) -> str:
+    """A kind of layers: how many, their heads, and what else is special."""
+    shape = layer.form.shape
+    width = f"{shape.dim_qk}" if shape.dim_v == shape.dim_qk else f"{shape.dim_qk}/{shape.dim_v}"
+    words = [plural(shape.n_head, "head"), f"{shape.n_kv_head} K/V", f"width {width}"]
+    if layer.form.operands.latent_form:
+        words.append(f"{layer.form.operands.latent_form} latent")
+    words += layer.mixer.words
+    return f"{plural(layer.n_layer, f'{layer.mixer.kind} layer')}: {', '.join(words)}"
+
+
+def assumed_flags(work: Workload, sweep: Sweep) -> list[str]:
+    """The choices that no flag made, as flags."""
+    names = ["dtype", "fused"]
+    if work.weight_dtype != work.dtype:
+        names.insert(1, "weight_dtype")
+    if work.ngpu > 1:
+        names += ["split", "link"]
+    assumed = [name for name in names if name not in sweep.given]
+    return [f"--{dashed(name)} {getattr(work, name)}" for name in assumed]
 
 
 def misfit(case: Analysis) -> str:
+    """What does not fit, and how much it is."""
     memory = case.memory
-    what = "the KV cache does" if memory.gpu_weight_bytes is None else "weights and KV cache do"
-    needed = prefixed(memory.gpu_cache_bytes + (memory.gpu_weight_bytes or 0), "B")
-    return f"{what} not fit: {needed} on each GPU of {prefixed(case.gpu.memory, 'B')}"
+    what = "weights and KV cache do"
+    size = memory.gpu_cache_bytes
+    if memory.gpu_weight_bytes is None:
+        what = "the KV cache does"
+    else:
+        size += memory.gpu_weight_bytes
+    each_gpu = f"on each GPU of {prefixed(case.gpu.memory, 'B')}"
+    return f"{what} not fit: {prefixed(size, 'B')} {each_gpu}"
 
 
-def verdict(case: Analysis) -> Iterator[str]:
+def verdict(case: Analysis) -> Lines:
     """The largest term and how far the next is below it; then a bar for each."""
     limit = case.terms.limit
     if not case.memory.fits:
@@ -1989,97 +3431,160 @@ def verdict(case: Analysis) -> Iterator[str]:
             yield f"  {name:9} {bar:32} {prefixed(seconds, 's'):>9}  {note}"
 
 
-def term_cells(names: Collection[str], terms: Terms | None = None) -> str:
-    """Times, or the head, in eight columns each; a name as wide has one more before it."""
-    cells = names
-    if terms:
-        times = [getattr(terms, f"{name}_s") for name in names]
-        cells = [prefixed(time, "s") if time else "-" for time in times]
-    return "".join(f"{cell:>{max(8, len(name) + 1)}}" for name, cell in zip(names, cells))
+def term_width(name: str) -> int:
+    """Columns of a term in tables: eight, or if its name is as wide one more than that."""
+    return max(8, len(name) + 1)
 
 
-def cost_table(case: Analysis) -> Iterator[str]:
+def term_heads(names: Iterable[str]) -> str:
+    return "".join([f"{name:>{term_width(name)}}" for name in names])
+
+
+def term_cells(names: Iterable[str], terms: Terms) -> str:
+    cells = []
+    times = terms.times
+    for name in names:
+        text = prefixed(times[name], "s") if times[name] else "-"
+        cells.append(f"{text:>{term_width(name)}}")
+    return "".join(cells)
+
+
+def cost_row(name: str, terms: Terms, intensity: float | None = None) -> str:
+    ratio = "-" if intensity is None else rounded(intensity)
+    return f"{name:17}{term_cells(TIMES, terms)}{ratio:>10}  {terms.limit}"
+
+
+def cost_table(case: Analysis) -> Lines:
     """One layer of each kind, its kernels and exchanges if there are several, and all layers."""
-
-    def row(name: str, terms: Terms, intensity: float | None = None) -> str:
-        ratio = "-" if intensity is None else rounded(intensity)
-        return f"{name:17}{term_cells(TIMES, terms)}{ratio:>10}  {terms.limit}"
-
-    yield f"{'':17}{term_cells(TIMES)} FLOP/byte  limit"
+    yield f"{'':17}{term_heads(TIMES)} FLOP/byte  limit"
     for layer in case.layers:
-        yield row(f"{layer.shape.kind} layer", layer.terms, layer.counts.intensity)
+        yield cost_row(f"{layer.mixer.kind} layer", layer.terms, layer.counts.intensity)
         if len(layer.kernels) + len(layer.exchanges) > 1:
             for kernel, terms in layer.kernels:
-                yield row(f"  {kernel.name}", terms, kernel.flops / kernel.bytes)
+                yield cost_row(f"  {kernel.name}", terms, kernel.flops / kernel.bytes)
             for exchange, seconds in layer.exchanges:
-                yield row(f"  {exchange.name}", Terms(sync_s=seconds, total_s=seconds))
-    layers = sum(kind.n_layer for kind in case.model.layers)
-    yield row(f"all {plural(layers, 'layer')}", case.terms, case.counts.intensity)
+                yield cost_row(f"  {exchange.name}", Terms(sync_s=seconds, total_s=seconds))
+    n_layer = sum([layer.n_layer for layer in case.layers])
+    yield cost_row(f"all {plural(n_layer, 'layer')}", case.terms, case.counts.intensity)
     yield f"  ridge point of the datasheet's rates: {rounded(case.ridge)} FLOP/byte"
 
 
-def memory_lines(case: Analysis) -> Iterator[str]:
-    memory, size = case.memory, case.gpu.memory
+def memory_lines(case: Analysis) -> Lines:
+    """What is kept, and what fits beside it."""
+    memory = case.memory
+    size = case.gpu.memory
     growth = f"{memory.kv_bytes_per_token:.12g} bytes per token"
     if memory.kv_bytes_per_token != memory.kv_bytes_per_token_beyond_windows:
         growth += f" ({memory.kv_bytes_per_token_beyond_windows:.12g} beyond the windows)"
     yield f"cache      {growth}, {prefixed(memory.cache_bytes, 'B')} in all"
-    weights = memory.gpu_weight_bytes
-    beside = ", weights not counted (unknown)" if weights is None else f" and {prefixed(weights, 'B')} of weights"
-    yield f"each GPU   {prefixed(size, 'B')}: {prefixed(memory.gpu_cache_bytes, 'B')} of cache{beside}"
+    beside = ", weights not counted (unknown)"
+    if memory.gpu_weight_bytes is not None:
+        beside = f" and {prefixed(memory.gpu_weight_bytes, 'B')} of weights"
+    cache = f"{prefixed(memory.gpu_cache_bytes, 'B')} of cache"
+    yield f"each GPU   {prefixed(size, 'B')}: {cache}{beside}"
     if memory.max_seq == 0:
         yield "room for   no cache beside the weights"
         return
-    batch, seq = memory.max_batch, memory.max_seq
-    most = "any batch" if batch is None else f"--batch {min(batch, MAX_COUNT)}" if batch else "no batch"
-    longest = "any length" if seq is None else f"--seq {seq}" if seq >= case.work.query else "no length"
-    yield f"room for   {most} at this length, {longest} at this batch;"
+    yield f"room for   {room(case)};"
     if "GPU.memory" not in case.changed:
-        yield f"           engines keep a tenth and more: --set GPU.memory={size * 0.9 / 1e9:.12g}"
+        usable = f"--set GPU.memory={size * 0.9 / 1e9:.12g}"
+        yield f"           engines keep a tenth and more: {usable}"
 
 
-def step_lines(case: Analysis) -> Iterator[str]:
+def room(case: Analysis) -> str:
+    """The largest batch, and the longest sequence, that fit."""
+    batch = case.memory.max_batch
+    seq = case.memory.max_seq
+    if batch is None:
+        most = "any batch"
+    elif batch:
+        most = f"--batch {min(batch, MAX_COUNT)}"
+    else:
+        most = "no batch"
+    if seq is None:
+        longest = "any length"
+    elif seq >= case.work.query:
+        longest = f"--seq {seq}"
+    else:
+        longest = "no length"
+    return f"{most} at this length, {longest} at this batch"
+
+
+def step_lines(case: Analysis) -> Lines:
+    """A whole step, and how far attention could be from this time."""
     attention = f"attention {prefixed(case.terms.total_s, 's')}"
     if case.rest_s is None or case.step_s is None:
         speed = case.attention_tokens_per_s
-        yield f"one step   {attention}{f', {rounded(speed)} tokens/s without the rest' if speed else ''};"
+        tokens = f", {rounded(speed)} tokens/s without the rest" if speed else ""
+        yield f"one step   {attention}{tokens};"
         yield "           the rest needs parameter counts: --set Model.params_b=70.6"
     else:
-        total = f"{attention} + rest {prefixed(case.rest_s, 's')} = {prefixed(case.step_s, 's')}"
-        yield f"one step   {total}; {case.attention_share:.1%} attention"
-        speed, half = case.step_tokens_per_s, half_length(case)
-        notes = [f"{rounded(speed)} tokens/s"] if speed else []
-        notes += [f"half of it is attention from {half} keys on"] if half and half > 1 else []
+        total = f"rest {prefixed(case.rest_s, 's')} = {prefixed(case.step_s, 's')}"
+        yield f"one step   {attention} + {total}; {case.attention_share:.1%} attention"
+        speed = case.step_tokens_per_s
+        half = half_length(case)
+        notes = []
+        if speed:
+            notes.append(f"{rounded(speed)} tokens/s")
+        if half and half > 1:
+            notes.append(f"half of it is attention from {half} keys on")
         if notes:
             yield f"           {'; '.join(notes)}"
     if case.basis == "estimate":
-        yield f"bound      attention {prefixed(case.terms.bound_s, 's')}: no implementation is faster"
+        bound = f"attention {prefixed(case.terms.bound_s, 's')}"
+        yield f"bound      {bound}: no implementation is faster"
     else:
         yield "bounds     no implementation is faster; no constants for estimates here"
 
 
-def help_lines(case: Analysis) -> Iterator[str]:
+def help_lines(case: Analysis) -> Lines:
+    """The changes that help, a row each."""
     changes = what_would_help(case)
-    yield f"{'What would help':24}attention    step  per new token" if changes else "What would help: no single change"
+    if not changes:
+        yield "What would help: no single change"
+        return
+    yield f"{'What would help':24}attention    step  per new token"
     for change in changes:
-        flags = f"  {change.flags:22}" + (f"\n{'':24}" if len(change.flags) > 22 else "")
+        flags = f"  {change.flags:22}"
+        if len(change.flags) > 22:
+            flags = f"  {change.flags}\n{'':24}"
+        attention = f"{rounded(change.attention_gain)} x"
         step = f"{rounded(change.step_gain)} x" if change.step_gain else "-"
-        fits = ", makes it fit" if change.fits else ", does not fit"
-        what = change.what + ("" if case.memory.fits else fits)
-        yield f"{flags}{rounded(change.attention_gain) + ' x':>9}{step:>8}  {what}"
+        what = change.what
+        if not case.memory.fits:
+            what += ", makes it fit" if change.fits else ", does not fit"
+        yield f"{flags}{attention:>9}{step:>8}  {what}"
 
 
-def summary(case: Analysis, sweep: Sweep) -> Iterator[str]:
+def summary(case: Analysis, sweep: Sweep) -> Lines:
     """What limits attention, by how much, why, and what to change first: one screen."""
-    named = [[told(case, sweep.varying)]] if sweep.total > 1 else []
-    parts = [question(case, sweep), verdict(case), cost_table(case), [*memory_lines(case), *step_lines(case)]]
-    yield "\n\n".join(map("\n".join, [*named, *parts, help_lines(case)])) + ("\n" if named else "")
+    several = sweep.total > 1
+    if several:
+        yield f"{axis_values(case, sweep.varying)}\n"
+    yield from question(case, sweep)
+    yield ""
+    yield from verdict(case)
+    yield ""
+    yield from cost_table(case)
+    yield ""
+    yield from memory_lines(case)
+    yield from step_lines(case)
+    yield ""
+    yield from help_lines(case)
+    if several:
+        yield ""
 
 
-def one_by_one(view: Callable[..., Iterator[str]], sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-    """A view of one case, for several."""
-    for case in outcomes:
-        lines = [f"{told(case, sweep.varying)}: {case.reason}"] if isinstance(case, Refusal) else view(case, sweep)
+CaseView = Callable[[Analysis, Sweep], Lines]
+
+
+def one_by_one(view: CaseView, sweep: Sweep, outcomes: Outcomes) -> Lines:
+    """The lines of a view of one case, for several."""
+    for outcome in outcomes:
+        if isinstance(outcome, Refusal):
+            lines = [f"{axis_values(outcome, sweep.varying)}: {outcome.reason}"]
+        else:
+            lines = list(view(outcome, sweep))
         yield "\n".join(lines) + "\n"
 
 
@@ -2089,91 +3594,154 @@ def wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
-def case_table(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
+def axis_width(name: str, values: Sequence[Any]) -> int:
+    """Columns that the values of an axis take in a table."""
+    if name == "gen":
+        return len("prefill")
+    ends = (values[0], values[-1]) if isinstance(values, range) else values
+    return max(map(len, [dashed(name), *map(value_text, ends)]))
+
+
+def shown_terms(sweep: Sweep) -> list[str]:
+    """The terms that some case may have."""
+    terms = list(TIMES)
+    if max(sweep.axes["ngpu"]) == 1:
+        terms.remove("sync")
+    if sweep.bounds:
+        terms.remove("overhead")
+    return terms
+
+
+def case_table(sweep: Sweep, outcomes: Outcomes) -> Lines:
     """A line a case: what varies, the terms, the step or tokens/s, and the verdict."""
-    widths = {}
-    for name in sweep.varying or ["seq"]:
-        values = sweep.axes[name]
-        ends = (values[0], values[-1]) if isinstance(values, range) else values
-        texts = ["prefill"] if name == "gen" else map(value_text, ends)
-        widths[name] = max(map(len, [dashed(name), *texts]))
-    idle = {"sync": max(sweep.axes["ngpu"]) == 1, "overhead": sweep.bounds}
-    terms = [name for name in TIMES if not idle.get(name)]
-    known = "Model.params_b" in sweep.axes or all(model.params for model in sweep.axes["model"])
+    widths = {name: axis_width(name, sweep.axes[name]) for name in sweep.varying or ["seq"]}
+    terms = shown_terms(sweep)
+    models = sweep.axes["model"]
+    known = "Model.params_b" in sweep.axes or all(model.params for model in models)
+    heads = " ".join([f"{dashed(name):>{width}}" for name, width in widths.items()])
+    last_head = "step" if known else "tokens/s"
+    heading = "\n".join(wrapped(", ".join(sweep.common), 80))
     misfits = False
     for number, outcome in enumerate(outcomes):
         if number == 0:
-            yield "\n".join(wrapped(", ".join(sweep.common), 80)) + "\n\n"
-            heads = " ".join(f"{dashed(name):>{width}}" for name, width in widths.items())
-            yield f"{heads}{term_cells(terms)}{'step' if known else 'tokens/s':>9} limit\n"
-        row = " ".join(f"{axis_value(outcome, name):>{width}}" for name, width in widths.items())
+            yield f"{heading}\n\n{heads}{term_heads(terms)}{last_head:>9} limit\n"
+        row = " ".join([f"{axis_value(outcome, name):>{width}}" for name, width in widths.items()])
         if isinstance(outcome, Refusal):
             lines = wrapped(outcome.reason, max(78 - len(row), 30))
-            yield f"{row}  " + f"\n{'':{len(row) + 2}}".join(lines) + "\n"
+            indented = f"\n{'':{len(row) + 2}}".join(lines)
+            yield f"{row}  {indented}\n"
             continue
-        misfits = misfits or not outcome.memory.fits
-        speed = outcome.attention_tokens_per_s
-        last = prefixed(outcome.step_s, "s") if known and outcome.step_s else rounded(speed) if speed else "-"
-        mark = " " if outcome.memory.fits else "!"
+        mark = " "
+        if not outcome.memory.fits:
+            mark = "!"
+            misfits = True
+        last = last_cell(outcome, known)
         yield f"{row}{term_cells(terms, outcome.terms)}{last:>9}{mark}{outcome.terms.limit}\n"
     if misfits:
         yield "\n! does not fit into memory\n"
 
 
-def csv_rows(_: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
+def last_cell(case: Analysis, known: bool) -> str:
+    """The step where all models' is known, else the tokens/s of attention."""
+    if known and case.step_s:
+        return prefixed(case.step_s, "s")
+    speed = case.attention_tokens_per_s
+    return rounded(speed) if speed else "-"
+
+
+class Line:
+    """What csv's writer writes a row to, which its writerow then returns."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+def csv_rows(_: Sweep, outcomes: Outcomes) -> Lines:
     """RFC 4180 but for lines that end in a newline alone: a header, then a line a case."""
     import csv  # only this view needs it
 
-    write = csv.writer(argparse.Namespace(write=str), lineterminator="\n").writerow  # returns the line
+    line_of = csv.writer(Line(), lineterminator="\n").writerow
     for number, outcome in enumerate(outcomes):
-        header = "" if number else write([*COLUMNS, *outcome.changed])
+        heading = line_of([*COLUMNS, *outcome.changed]) if number == 0 else ""
         cells = [*cells_of(outcome), *outcome.changed.values()]
-        yield header + write([str(cell).lower() if isinstance(cell, bool) else cell for cell in cells])
+        # A call for each of 45 cells would take a tenth of a sweep's time.
+        row = line_of([str(cell).lower() if isinstance(cell, bool) else cell for cell in cells])
+        yield f"{heading}{row}"
 
 
-def json_lines(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-    """One case: an object for people too; several: one object a line. First the columns, then what they do not have."""
+def layer_record(layer: Layer) -> dict[str, Any]:
+    """A kind of layers as JSON has it."""
+    kernels = []
+    for kernel, terms in layer.kernels:
+        kernels.append({**kernel._asdict(), **terms._asdict()})
+    exchanges = []
+    for exchange, seconds in layer.exchanges:
+        exchanges.append({**exchange._asdict(), "seconds": seconds})
+    record: dict[str, Any] = {"kind": layer.mixer.kind, "n_layer": layer.n_layer}
+    record.update(layer.form.shape._asdict())
+    record.update(layer.mixer.figures)
+    record.update(layer.form.operands._asdict())
+    record.update(layer.counts._asdict())
+    record.update(layer.terms._asdict())
+    record.update(limit=layer.terms.limit, kernels=kernels, exchanges=exchanges)
+    return record
+
+
+def change_record(change: Change) -> dict[str, Any]:
+    record = change._asdict()
+    del record["after"]
+    return record
+
+
+def json_lines(sweep: Sweep, outcomes: Outcomes) -> Lines:
+    """One case: an object for people too; several: one object a line. First the columns, then what
+    they do not have.
+    """
     for outcome in outcomes:
-        record: dict[str, Any] = {"schema": 2, **dict(zip(COLUMNS, cells_of(outcome)))}
+        record: dict[str, Any] = {"schema": 2}
+        record.update(zip(COLUMNS, cells_of(outcome)))
         if isinstance(outcome, Analysis):
-            gpu, model, helpful = outcome.gpu, outcome.model, what_would_help(outcome)
+            gpu = outcome.gpu
+            model = outcome.model
             record["half_seq"] = half_length(outcome)
-            record["layers"] = [
-                {
-                    **{key: getattr(layer.shape, key) for key in "kind n_layer n_head n_kv_head dim_qk dim_v".split()},
-                    "window_keys": layer.shape.window or None,
-                    **layer.operands._asdict(),
-                    **layer.counts._asdict(),
-                    **layer.terms._asdict(),
-                    "limit": layer.terms.limit,
-                    "kernels": [{**kernel._asdict(), **terms._asdict()} for kernel, terms in layer.kernels],
-                    "exchanges": [{**exchange._asdict(), "seconds": seconds} for exchange, seconds in layer.exchanges],
-                }
-                for layer in outcome.layers
-            ]
-            record["would_help"] = [{k: v for k, v in change._asdict().items() if k != "after"} for change in helpful]
-            figures = {"gpu": {"from": gpu.source, **gpu.figures}, "model": {"from": model.source, **model.figures}}
-            record["inputs"] = {**figures, "flags": sorted(sweep.given)}
+            record["layers"] = list(map(layer_record, outcome.layers))
+            record["would_help"] = list(map(change_record, what_would_help(outcome)))
+            record["inputs"] = {
+                "gpu": {"from": gpu.source, **gpu.figures},
+                "model": {"from": model.source, **model.figures},
+                "flags": sorted(sweep.given),
+            }
         if outcome.changed:
             record["set"] = outcome.changed
-        yield json.dumps(record, indent=2 if sweep.total == 1 else None, allow_nan=False) + "\n"
+        indent = 2 if sweep.total == 1 else None
+        yield json.dumps(record, indent=indent, allow_nan=False) + "\n"
 
 
 # ------------------------------------------------------------------------------------ picture
 
 # Okabe and Ito's colours, which a colour-blind reader can tell apart; markers tell them apart too.
 COLOURS = "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #000000".split()
-TERM_COLOURS = {**dict(zip(TERMS, "#e69f00 #0072b2 #009e73 #cc79a7 #d55e00 #56b4e9".split())), "total": "#000000"}
-MARKERS: list[list[tuple[float, float]]] = [  # corners round a point
+TERM_COLOURS = {
+    "compute": "#e69f00",
+    "memory": "#0072b2",
+    "sync": "#009e73",
+    "overhead": "#cc79a7",
+    "total": "#000000",
+}
+Position = tuple[float, float]
+MARKERS: list[list[Position]] = [  # corners round a point
     [(-4, -4), (4, -4), (4, 4), (-4, 4)],
     [(5 * math.cos(n / 2), 5 * math.sin(n / 2)) for n in range(12)],
     [(0, -5), (5, 4), (-5, 4)],
     [(0, -6), (5, 0), (0, 6), (-5, 0)],
 ]
 MAX_POINTS = 2000
-LEFT, WIDTH, LEGEND = 90, 640, 750  # of a panel, and where its legend begins
-Point = tuple[float, float, str]  # and what its marker says when pointed at; nothing: no marker
-MISFITS = "; does not fit into memory"  # at the end of a title, whose marker is hollow then
+LEFT = 90  # of a panel
+WIDTH = 640
+LEGEND = 750  # where it begins
+LEGEND_LINE = 18
+LINE_STYLE = "stroke-opacity='0.5'"
+ROOF_STYLE = "stroke-width='2.5'"
 
 
 def escaped(text: str) -> str:
@@ -2186,9 +3754,21 @@ def svg_text(x: float, y: float, text: str, style: str = "") -> str:
     return f"<text x='{x:.1f}' y='{y:.1f}' {style}>{escaped(text)}</text>\n"
 
 
-def svg_line(points: Sequence[tuple[float, float]], style: str) -> str:
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f"<polyline points='{path}' fill='none' {style}/>\n"
+def svg_path(positions: Iterable[Position]) -> str:
+    return " ".join([f"{x:.1f},{y:.1f}" for x, y in positions])
+
+
+def svg_line(positions: Iterable[Position], style: str) -> str:
+    return f"<polyline points='{svg_path(positions)}' fill='none' {style}/>\n"
+
+
+class Point(NamedTuple):
+    """A place in a panel's units."""
+
+    x: float
+    y: float
+    title: str = ""  # what its marker says when pointed at; nothing: it has no marker
+    hollow: bool = False
 
 
 class Series(NamedTuple):
@@ -2198,135 +3778,267 @@ class Series(NamedTuple):
     points: Sequence[Point]
     colour: str
     marker: int = 0
-    style: str = "stroke-opacity='0.5'"
+    style: str = LINE_STYLE
 
-    def drawn(self, points: Sequence[Point]) -> Iterator[str]:
-        """Its line and markers through points on the page."""
-        if len(points) > 1:
-            yield svg_line([(x, y) for x, y, _ in points], f"stroke='{self.colour}' {self.style}")
-        for x, y, title in points:
-            if title:
-                path = " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in MARKERS[self.marker % len(MARKERS)])
-                fill = "#fff" if title.endswith(MISFITS) else self.colour  # hollow
-                style = f"fill='{fill}' stroke='{self.colour}'"
-                yield f"<polygon points='{path}' {style}><title>{escaped(title)}</title></polygon>\n"
+    def line(self, positions: Sequence[Position]) -> str:
+        return svg_line(positions, f"stroke='{self.colour}' {self.style}")
+
+    def mark(self, position: Position, title: str, hollow: bool = False) -> str:
+        x, y = position
+        corners = [(x + dx, y + dy) for dx, dy in MARKERS[self.marker % len(MARKERS)]]
+        style = f"fill='{'#fff' if hollow else self.colour}' stroke='{self.colour}'"
+        shown = f"<title>{escaped(title)}</title>"
+        return f"<polygon points='{svg_path(corners)}' {style}>{shown}</polygon>\n"
 
 
 def ticks(low: float, high: float) -> list[float]:
     """Round values within a span: decades, with as few between them as make three."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    tenths = [f"{n / 10}" for n in range(10, 100)]
     chosen: list[float] = []
-    for steps in ("1", "1 2 5", "1 1.5 2 3 5 7", " ".join(f"{n / 10}" for n in range(10, 100))):
+    for steps in (["1"], ["1", "2", "5"], ["1", "1.5", "2", "3", "5", "7"], tenths):
         if len(chosen) < 3:
-            values = [float(f"{step}e{power}") for power in powers for step in steps.split()]
+            values = [float(f"{step}e{power}") for power, step in itertools.product(powers, steps)]
             chosen = [value for value in values if low <= value <= high]
-    return chosen[:: -(-len(chosen) // 10)]
+    return chosen[:: ceil_div(len(chosen), 10)]
 
 
-def plot(top: float, height: float, axes: Sequence[str], *listed: tuple[int, Sequence[Series]]) -> Iterator[str]:
-    """A log-log panel of series with axes from the data, and beside it a legend of so many of each group."""
-    across, up, unit = axes  # what they are, and the unit of the upright one
-    series = [each for _, group in listed for each in group]
-    bottom, points = top + height, [point for each in series for point in each.points]
-    (left, right), (low, high) = ((min(values) / 1.3, max(values) * 1.3) for values in list(zip(*points))[:2])
+class Scale(NamedTuple):
+    """A logarithmic axis: from where to where on the page its values are."""
 
-    def x(value: float) -> float:
-        return LEFT + math.log(value / left) / math.log(right / left) * WIDTH
+    low: float
+    high: float
+    start: float
+    end: float
 
-    def y(value: float) -> float:
-        return top + math.log(high / value) / math.log(high / low) * height
+    def at(self, value: float) -> float:
+        part = math.log(value / self.low) / math.log(self.high / self.low)
+        return self.start + part * (self.end - self.start)
 
-    for value in ticks(left, right):
-        yield svg_line([(x(value), top), (x(value), bottom)], "class='grid'")
-        yield svg_text(x(value), bottom + 16, f"{value:.12g}", "text-anchor='middle'")
-    for value in ticks(low, high):
-        yield svg_line([(LEFT, y(value)), (LEFT + WIDTH, y(value))], "class='grid'")
-        yield svg_text(LEFT - 6, y(value) + 4, prefixed(value, unit), "text-anchor='end'")
-    yield svg_line([(LEFT, top), (LEFT, bottom), (LEFT + WIDTH, bottom)], "class='axis'")
-    yield svg_text(LEFT + WIDTH / 2, bottom + 36, across, "text-anchor='middle'")
-    yield svg_text(LEFT, top - 10, up)
-    for each in reversed(series):
-        yield from each.drawn([(x(px), y(py), title) for px, py, title in each.points])
-    at = top
-    for most, group in listed:
-        named = [each for each in group if each.name]
-        for each in named[:most]:
-            yield from each.drawn([(LEGEND, at, ""), (LEGEND + 22, at, "")])
-            yield from each.drawn([(LEGEND + 11, at, each.points[0][2] and each.name)])
-            yield svg_text(LEGEND + 28, at + 4, each.name)
-            at += 18
+
+def scale_of(values: Sequence[float], start: float, end: float) -> Scale:
+    """An axis that holds all values, with a margin."""
+    return Scale(low=min(values) / 1.3, high=max(values) * 1.3, start=start, end=end)
+
+
+class Panel(NamedTuple):
+    """A log-log diagram."""
+
+    top: float
+    height: float
+    across: str  # what its axes are
+    up: str
+    unit: str  # of the upright one
+    series: Sequence[Series]
+    roofs: Sequence[Series] = ()
+
+
+def plot(panel: Panel) -> Lines:
+    """A panel with axes from the data, and beside it a legend."""
+    series = [*panel.series, *panel.roofs]
+    points = list(itertools.chain.from_iterable([line.points for line in series]))
+    bottom = panel.top + panel.height
+    right = LEFT + WIDTH
+    across = scale_of([point.x for point in points], LEFT, right)
+    up = scale_of([point.y for point in points], bottom, panel.top)
+    for value in ticks(across.low, across.high):
+        x = across.at(value)
+        yield svg_line([(x, panel.top), (x, bottom)], "class='grid'")
+        yield svg_text(x, bottom + 16, f"{value:.12g}", "text-anchor='middle'")
+    for value in ticks(up.low, up.high):
+        y = up.at(value)
+        yield svg_line([(LEFT, y), (right, y)], "class='grid'")
+        yield svg_text(LEFT - 6, y + 4, prefixed(value, panel.unit), "text-anchor='end'")
+    yield svg_line([(LEFT, panel.top), (LEFT, bottom), (right, bottom)], "class='axis'")
+    yield svg_text(LEFT + WIDTH / 2, bottom + 36, panel.across, "text-anchor='middle'")
+    yield svg_text(LEFT, panel.top - 10, panel.up)
+    for line in reversed(series):
+        places = [(across.at(point.x), up.at(point.y)) for point in line.points]
+        if len(places) > 1:
+            yield line.line(places)
+        for place, point in zip(places, line.points):
+            if point.title:
+                yield line.mark(place, point.title, point.hollow)
+    yield from legend(panel)
+
+
+def legend(panel: Panel) -> Lines:
+    """The names of twelve series and eight roofs, and how many more there are."""
+    y = panel.top
+    for most, series in ((12, panel.series), (8, panel.roofs)):
+        named = [line for line in series if line.name]
+        for line in named[:most]:
+            yield line.line([(LEGEND, y), (LEGEND + 22, y)])
+            if line.points[0].title:
+                yield line.mark((LEGEND + 11, y), line.name)
+            yield svg_text(LEGEND + 28, y + 4, line.name)
+            y += LEGEND_LINE
         if len(named) > most:
-            yield svg_text(LEGEND + 28, at + 4, f"and {len(named) - most} more")
-            at += 18
+            yield svg_text(LEGEND + 28, y + 4, f"and {len(named) - most} more")
+            y += LEGEND_LINE
 
 
 def point_title(case: Analysis) -> str:
     """The whole case and its figures."""
-    terms = [f"{name} {prefixed(s, 's')}" for name, s in case.terms.parts.items() if s]
+    parts = case.terms.parts.items()
+    terms = ", ".join([f"{name} {prefixed(seconds, 's')}" for name, seconds in parts if seconds])
+    axes = axis_values(case, [*CASE_COLUMNS, *case.changed])
     total = f"{case.basis} {prefixed(case.terms.total_s, 's')}"
-    misfits = "" if case.memory.fits else MISFITS
-    return f"{told(case, [*CASE_COLUMNS, *case.changed])}: {total} ({', '.join(terms)}); {case.terms.limit} limits{misfits}"
+    misfits = "" if case.memory.fits else "; does not fit into memory"
+    return f"{axes}: {total} ({terms}); {case.terms.limit} limits{misfits}"
 
 
-def roof_of(case: Analysis) -> str:
+def point_of(case: Analysis, x: float, y: float) -> Point:
+    return Point(x, y, title=point_title(case), hollow=not case.memory.fits)
+
+
+def roof_name(case: Analysis) -> str:
     """What limits a GPU in a precision."""
-    peak, bandwidth = prefixed(case.gpu.peaks[case.work.dtype], "FLOP/s"), prefixed(case.gpu.bandwidth, "B/s")
-    return f"{case.gpu.name} {case.work.dtype}: {peak}, {bandwidth}, ridge {rounded(case.ridge)}"
+    peak = prefixed(case.gpu.peaks[case.work.dtype], "FLOP/s")
+    bandwidth = prefixed(case.gpu.bandwidth, "B/s")
+    roof = f"{case.gpu.name} {case.work.dtype}"
+    return f"{roof}: {peak}, {bandwidth}, ridge {rounded(case.ridge)}"
 
 
-def picture(sweep: Sweep, outcomes: Iterator[Outcome]) -> Iterator[str]:
-    """A roofline, roofs in the colour of their points; if a number sweeps, the time over it below, by term if alone."""
+def roof_series(cases: Sequence[Analysis]) -> list[Series]:
+    """A roof for each GPU and precision: what bandwidth allows up to the ridge, then the peak."""
+    intensities = [case.counts.intensity for case in cases]
+    roofs = {roof_name(case): case for case in cases}
+    series = []
+    for n, (name, case) in enumerate(roofs.items()):
+        left = min(*intensities, case.ridge / 4)
+        right = max(*intensities, case.ridge * 4)
+        corners = [
+            Point(x, min(x, case.ridge) * case.gpu.bandwidth) for x in (left, case.ridge, right)
+        ]
+        series.append(Series(name, corners, COLOURS[n % len(COLOURS)], style=ROOF_STYLE))
+    return series
+
+
+class Group(NamedTuple):
+    """The cases of a series, and how it looks: the colour of its roof, where there are several,
+    and a marker of its own under it.
+    """
+
+    name: str
+    cases: Sequence[Analysis]
+    colour: str
+    marker: int
+
+
+def grouped_cases(cases: Sequence[Analysis], axes: Sequence[str]) -> list[Group]:
+    """A group for each combination of the values of some axes."""
+    by_name: dict[str, list[Analysis]] = {}
+    for case in cases:
+        words = []
+        for axis in axes:
+            words.append(axis_value(case, axis) if axis in SECTIONS else axis_values(case, [axis]))
+        by_name.setdefault(" ".join(words), []).append(case)
+    roofs = list(dict.fromkeys(map(roof_name, cases)))
+    under_roof = collections.Counter[str]()
+    groups = []
+    for name, some in by_name.items():
+        roof = roof_name(some[0])
+        marker = under_roof[roof]
+        under_roof[roof] += 1
+        colour = roofs.index(roof) if len(roofs) > 1 else marker
+        groups.append(Group(name, some, COLOURS[colour % len(COLOURS)], marker))
+    return groups
+
+
+def roofline_series(groups: Sequence[Group]) -> list[Series]:
+    series = []
+    for group in groups:
+        points = []
+        for case in group.cases:
+            speed = case.counts.gpu_flops / case.terms.total_s
+            points.append(point_of(case, case.counts.intensity, speed))
+        series.append(Series(group.name, points, group.colour, group.marker))
+    return series
+
+
+def time_series(groups: Sequence[Group], axis: str) -> list[Series]:
+    """The time of each group over an axis; of a single group by term."""
+    series = []
+    for group in groups:
+        colours = {"total": group.colour} if len(groups) > 1 else TERM_COLOURS
+        for term, colour in colours.items():
+            points = []
+            for case in group.cases:
+                x = float(axis_value(case, axis))
+                seconds = case.terms.times[term]
+                if x and seconds:  # no logarithm of zero
+                    points.append(point_of(case, x, seconds))
+            name = group.name if len(groups) > 1 else term
+            if points:
+                series.append(Series(name, points, colour, group.marker))
+    return series
+
+
+def left_out(sweep: Sweep, cases: Sequence[Analysis]) -> Lines:
+    """What of a sweep a picture does not show, or shows hollow."""
+    refused = sweep.total - len(cases)
+    misfits = len([case for case in cases if not case.memory.fits])
+    if refused:
+        yield f"{refused} of {sweep.total} cannot be"
+    if misfits:
+        yield f"{misfits} of {sweep.total} do not fit (hollow)"
+
+
+def picture(sweep: Sweep, outcomes: Outcomes) -> Lines:
+    """A roofline, roofs in the colour of their points; if a number sweeps, the time over it below,
+    by term if alone.
+    """
     if sweep.total > MAX_POINTS:
         raise InputError(f"--format svg shows at most {MAX_POINTS} cases, not {sweep.total}")
     cases = [outcome for outcome in outcomes if isinstance(outcome, Analysis)]
     numbers = [name for name in sweep.varying if type(sweep.axes[name][0]) in (int, float)]
     axis = numbers[-1] if numbers else ""
-    others = [name for name in sweep.varying if name != axis]
-    groups: dict[str, list[Analysis]] = {}
-    for case in cases:
-        words = [axis_value(case, name) if name in SECTIONS else told(case, [name]) for name in others]
-        groups.setdefault(" ".join(words), []).append(case)
-    roofs = {roof_of(case): case for case in cases}
-    intensities = [case.counts.intensity for case in cases]
-    upper, lower, tops = list[Series](), list[Series](), list[Series]()
-    for n, (name, case) in enumerate(roofs.items()):
-        left, right = min(*intensities, case.ridge / 4), max(*intensities, case.ridge * 4)
-        points = [(x, min(x, case.ridge) * case.gpu.bandwidth, "") for x in (left, case.ridge, right)]
-        tops.append(Series(name, points, COLOURS[n % len(COLOURS)], style="stroke-width='2.5'"))
-    places = list[int]()
-    for name, group in groups.items():
-        at = list(roofs).index(roof_of(group[0]))
-        n = places.count(at)  # series under a roof are told apart by their markers
-        places.append(at)
-        colour = COLOURS[(at if len(roofs) > 1 else n) % len(COLOURS)]
-        titled = [(case, point_title(case)) for case in group]
-        points = [(case.counts.intensity, case.counts.gpu_flops / case.terms.total_s, title) for case, title in titled]
-        upper.append(Series(name, points, colour, n))
-        terms = {"total": colour} if len(groups) > 1 else TERM_COLOURS
-        for term, of_term in terms.items() if axis and len(cases) > 1 else ():
-            field = f"{term}_s"
-            points = [(float(axis_value(case, axis)), getattr(case.terms, field), title) for case, title in titled]
-            points = [(x, y, title) for x, y, title in points if x and y]  # no logarithm of zero
-            lower += [Series(name if len(groups) > 1 else term, points, of_term, n)] if points else []
-    width = LEGEND + 60 + 7 * max(len(each.name) for each in (*upper, *lower, *tops))
-    lacking = {"cannot be": sweep.total - len(cases), "do not fit (hollow)": sum(not x.memory.fits for x in cases)}
-    notes = [f"{count} of {sweep.total} {what}" for what, count in lacking.items() if count]
-    heading = wrapped(", ".join([*sweep.common, *notes]), width // 8)
+    groups = grouped_cases(cases, [name for name in sweep.varying if name != axis])
+    upper = roofline_series(groups)
+    roofs = roof_series(cases)
+    lower = time_series(groups, axis) if axis and len(cases) > 1 else []
+    width = LEGEND + 60 + 7 * max([len(series.name) for series in (*upper, *lower, *roofs)])
+    heading = wrapped(", ".join([*sweep.common, *left_out(sweep, cases)]), width // 8)
     top = 50 + 16 * len(heading)
     height = top + 450 + (410 if lower else 0)
-    page = f"width='{width}' height='{height}' viewBox='0 0 {width} {height}' font-family='sans-serif' font-size='12'"
-    yield f"<svg xmlns='http://www.w3.org/2000/svg' {page}>\n<style>.grid{{stroke:#ddd}}.axis{{stroke:#333}}</style>\n"
-    yield f"<rect width='{width}' height='{height}' fill='#fff'/>\n"
-    for i, line in enumerate(heading):
-        yield svg_text(20, 24 + 16 * i, line, "font-size='13' font-weight='bold'")
-    axes = ("arithmetic intensity, FLOP/byte", "FLOP/s of the busiest GPU", "FLOP/s")
-    yield from plot(top, 400, axes, (12, upper), (8, tops))
+    yield from page_start(width, height, heading)
+    roofline = Panel(
+        top=top,
+        height=400,
+        across="arithmetic intensity, FLOP/byte",
+        up="FLOP/s of the busiest GPU",
+        unit="FLOP/s",
+        series=upper,
+        roofs=roofs,
+    )
+    yield from plot(roofline)
     if lower:
-        yield from plot(top + 480, 310, (dashed(axis), "attention of all layers in one step", "s"), (12, lower))
+        times = Panel(
+            top=top + 480,
+            height=310,
+            across=dashed(axis),
+            up="attention of all layers in one step",
+            unit="s",
+            series=lower,
+        )
+        yield from plot(times)
     yield "</svg>\n"
 
 
+def page_start(width: int, height: int, heading: Sequence[str]) -> Lines:
+    size = f"width='{width}' height='{height}' viewBox='0 0 {width} {height}'"
+    font = "font-family='sans-serif' font-size='12'"
+    yield f"<svg xmlns='http://www.w3.org/2000/svg' {size} {font}>\n"
+    yield "<style>.grid{stroke:#ddd}.axis{stroke:#333}</style>\n"
+    yield f"<rect width='{width}' height='{height}' fill='#fff'/>\n"
+    for i, line in enumerate(heading):
+        yield svg_text(20, 24 + 16 * i, line, "font-size='13' font-weight='bold'")
+
+
 # --------------------------------------------------------------------------- measured kernels
+
+Cells = Mapping[str, str]  # of a row, by column
 
 
 class Measured(NamedTuple):
@@ -2337,33 +4049,61 @@ class Measured(NamedTuple):
     size: float  # latency in us, or bytes of an all-reduce: what the size classes go by
     shape: str
     seconds: float
-    needed: Sequence[str]  # the constants of its estimate
     bound_s: float
-    estimate: Callable[[Constants], float]  # seconds
+    constants_of: str  # "kernels" or a link
+    constants: Constants | None  # of this GPU; None: not all are known
+    estimate: Callable[[Any], float]  # seconds from such constants
     line: int = 0  # of the file
     ngpu: int = 1
     resident: bool = True  # in memory for certain: no last-level cache holds what is read
 
-    def ratio(self, constants: Constants | None) -> float:
+    @property
+    def ratio(self) -> float:
         """The estimate's time (the bound's, without constants) over the measured one."""
-        return (self.bound_s if constants is None else self.estimate(constants)) / self.seconds
+        seconds = self.bound_s if self.constants is None else self.estimate(self.constants)
+        return seconds / self.seconds
+
+
+class Band(NamedTuple):
+    """Rows from one size up to another."""
+
+    name: str
+    low: float
+    high: float
 
 
 KINDS = ("decode", "prefill", "latent decode", "latent prefill", "all-reduce")
-ALL = ("all", 0.0, math.inf)  # sizes from one figure up to another
-KERNEL_SIZES = (ALL, ("up to 50 us", 0.0, 50.0), ("above 50 us", 50.0, math.inf), ("above 1 ms", 1000.0, math.inf))
-REDUCE_SIZES = (ALL, ("below 256 KiB", 0.0, 2.0**18), ("above 16 MiB", MOST_OF_ONE_OR_TWO_SHOTS + 1, math.inf))
-NOT_SEEN = {"exponentials": 1e12, "tile_s": 0.0, "wave_s": 0.0}  # figures at which these cost nothing
+KERNEL_BANDS = (
+    Band("all", 0.0, math.inf),
+    Band("up to 50 us", 0.0, 50.0),
+    Band("above 50 us", 50.0, math.inf),
+    Band("above 1 ms", 1000.0, math.inf),
+)
+REDUCE_BANDS = (
+    Band("all", 0.0, math.inf),
+    Band("below 256 KiB", 0.0, 2.0**18),
+    Band("above 16 MiB", MOST_OF_ONE_OR_TWO_SHOTS + 1, math.inf),
+)
+MAX_MEASURED_BYTES = 64 * 2**20
 
 
-def read_cell(row: Mapping[str, str], name: str, key: Key = COUNT) -> Any:
-    return naming(name, key.typed, row.get(name, ""))
+def read_cell(row: Cells, name: str, key: Key = COUNT) -> Any:
+    with blamed_on(name):
+        return key.typed(row.get(name, ""))
 
 
-def reduce_row(row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
-    ngpu, payload = read_cell(row, "ngpu", COUNT._replace(low=2)), read_cell(row, "bytes")
-    us, by = read_cell(row, "latency_us", FIGURE), link or gpu.joining_link(ngpu)
-    rate = required_figure(gpu, "link", by, gpu.links)
+def read_word(row: Cells, name: str, known: Collection[str], default: str) -> str:
+    with blamed_on(name):
+        return one_of(row.get(name, default), known)
+
+
+def reduce_row(row: Cells, gpu: GPU, link: str | None) -> Measured:
+    """A row of an all-reduce over a link, or over the one that joins the GPUs."""
+    ngpu = read_cell(row, "ngpu", COUNT._replace(least=2))
+    payload = read_cell(row, "bytes")
+    us = read_cell(row, "latency_us", FIGURE)
+    taken_link = link if link else gpu.joining_link(ngpu)
+    rate = required_figure(gpu, "link", taken_link, gpu.links)
     exchange = Exchange("all-reduce", "bf16", payload, reduces=True)
     return Measured(
         gpu=gpu,
@@ -2371,189 +4111,163 @@ def reduce_row(row: Mapping[str, str], gpu: GPU, link: str | None) -> Measured:
         size=payload,
         shape=f"{payload} bytes over {ngpu} GPUs",
         seconds=us / 1e6,
-        needed=LINK_CONSTANTS[by],
         bound_s=exchange_bound(exchange, rate),
-        estimate=lambda constants: exchange_estimate(exchange, ngpu, by, rate, constants),
+        constants_of=taken_link,
+        constants=gpu.constants_of(taken_link),
+        estimate=lambda constants: all_reduce_estimate(exchange, ngpu, rate, constants),
         ngpu=ngpu,
     )
 
 
-def kernel_row(row: Mapping[str, str], gpu: GPU) -> Measured:
-    phase = naming("phase", one_of, row.get("phase", ""), ("decode", "prefill"))
-    batch, seq, n_head = (read_cell(row, name) for name in ("batch", "seq", "n_head"))
+def measured_mixer(row: Cells) -> Mixer:
+    """What a row says of the attention that was measured."""
+    n_head = read_cell(row, "n_head")
     window = 0 if row.get("window", "0") == "0" else read_cell(row, "window")
-    dtype = naming("dtype", one_of, row.get("dtype", "bf16"), COMPUTING)
-    kv_dtype = naming("kv_dtype", one_of, row.get("kv_dtype", "bf16"), BITS)
-    widths = LATENT_KEYS if "kv_lora_rank" in row else ("n_kv_head", "dim_head")
-    layers = shaped(1, n_head, {name: read_cell(row, name) for name in widths}, window)
-    if dtype not in gpu.peaks:
-        raise InputError(f"{gpu.name} has no {dtype} figure: --gpu names the GPU that was measured")
-    query, us = 1 if phase == "decode" else seq, read_cell(row, "latency_us", FIGURE)
-    asked: dict[str, Any] = {"seq": seq, "batch": batch, "query": query, "phase": phase, "kv_dtype": kv_dtype}
-    work = Workload(ngpu=1, dtype=dtype, weight_dtype=dtype, fused=True, split="seq", link="pcie", **asked)
-    compute, memory = gpu.peaks[dtype], gpu.bandwidth
-    # Measured kernels may do less than the estimate takes them to: compute with an FP8 cache in FP8, and read heads
-    # of 192 with values of 128.
-    least = layers._replace(dim_v=128) if layers.dim_v == 192 else layers
-    fastest = gpu.peaks.get("fp8", compute) if kv_dtype == "fp8" else compute
-    shape, ops = operands(layers, work)
-    kernel, shortest = (layer_kernels(*each, work, Shares())[0] for each in ((shape, ops), operands(least, work)))
-    bound = kernel_bound(kernel, compute, memory)
-    return Measured(
-        gpu=gpu,
-        kind=f"latent {phase}" if layers.kv_lora_rank else phase,
-        size=us,
-        shape=f"{phase} {batch} x {seq}, {n_head}/{layers.n_kv_head} x {layers.dim_qk}, window {window}, {kv_dtype}",
-        seconds=us / 1e6,
-        needed=KERNEL_CONSTANTS,
-        bound_s=kernel_bound(shortest, fastest, memory).bound_s,
-        estimate=lambda constants: kernel_estimate(kernel, bound, compute, memory, constants).total_s,
-        resident=ops.kv_bytes > gpu.figures.get("last_level_cache", 0),
+    keys = LATENT_KEYS if "kv_lora_rank" in row else ("n_kv_head", "dim_head")
+    widths = {key: read_cell(row, key) for key in keys}
+    return made_mixer(widths, n_head, window)
+
+
+def measured_work(row: Cells) -> Workload:
+    """What a row says of the workload: one GPU's, fused."""
+    phase = read_word(row, "phase", ("decode", "prefill"), default="")
+    batch = read_cell(row, "batch")
+    seq = read_cell(row, "seq")
+    dtype = read_word(row, "dtype", COMPUTING, default="bf16")
+    return Workload(
+        ngpu=1,
+        seq=seq,
+        batch=batch,
+        query=1 if phase == "decode" else seq,
+        phase=phase,
+        dtype=dtype,
+        kv_dtype=read_word(row, "kv_dtype", BITS, default="bf16"),
+        weight_dtype=dtype,
+        fused=True,
+        split="seq",
+        link="pcie",
     )
 
 
-def read_measured(text: str, gpu_for: Callable[[str], GPU | None], link: str | None) -> Iterator[Measured]:
+def least_work(mixer: Mixer) -> Mixer:
+    """The least that kernels of this shape do: those of heads of 192 may read values of 128."""
+    if isinstance(mixer, GroupedAttention) and mixer.dim_v == 192:
+        return mixer._replace(dim_v=128)
+    return mixer
+
+
+def kernel_row(row: Cells, gpu: GPU) -> Measured:
+    """A row of an attention kernel."""
+    work = measured_work(row)
+    mixer = measured_mixer(row)
+    us = read_cell(row, "latency_us", FIGURE)
+    if work.dtype not in gpu.peaks:
+        raise InputError(
+            f"{gpu.name} has no {work.dtype} figure: --gpu names the GPU that was measured"
+        )
+    compute = gpu.peaks[work.dtype]
+    form = cheapest_form(mixer, work)
+    kernel = shared_kernel(form.kernels[0], Shares())
+    bound = kernel_bound(kernel, compute, gpu.bandwidth)
+    # Measured kernels may do less than the estimate takes them to, and compute with an FP8 cache
+    # in FP8.
+    least_form = cheapest_form(least_work(mixer), work)
+    least_kernel = shared_kernel(least_form.kernels[0], Shares())
+    fastest = gpu.peaks.get("fp8", compute) if work.kv_dtype == "fp8" else compute
+    latent = form.operands.latent_form is not None
+    heads = f"{mixer.n_head}/{mixer.n_kv_head} x {mixer.dim_qk}"
+    window = mixer.figures["window_keys"] or 0
+    return Measured(
+        gpu=gpu,
+        kind=f"latent {work.phase}" if latent else work.phase,
+        size=us,
+        shape=f"{work.phase} {work.batch} x {work.seq}, {heads}, window {window}, {work.kv_dtype}",
+        seconds=us / 1e6,
+        bound_s=kernel_bound(least_kernel, fastest, gpu.bandwidth).bound_s,
+        constants_of="kernels",
+        constants=gpu.constants_of("kernels"),
+        estimate=lambda constants: (
+            kernel_estimate(kernel, bound, compute, gpu.bandwidth, constants).total_s
+        ),
+        resident=form.operands.kv_bytes > gpu.figures.get("last_level_cache", 0),
+    )
+
+
+def required_columns(columns: Collection[str]) -> tuple[str, ...]:
+    """What a file of kernels must have; of all-reduces it has what it needs."""
+    if "kv_lora_rank" in columns:
+        return ("phase", "batch", "seq", "n_head", "latency_us", *LATENT_KEYS)
+    return ("phase", "batch", "seq", "n_head", "latency_us", "n_kv_head", "dim_head")
+
+
+GPUByName = Callable[[str], Union[GPU, None]]
+
+
+def read_measured(text: str, gpu_for: GPUByName, link: str | None) -> Iterator[Measured]:
     """The rows of a CSV file; `gpu_for` says which GPU a row's `gpu` is, None to leave it out."""
     import csv  # only this needs it
 
     separator = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.DictReader(text.splitlines(True), delimiter=separator, skipinitialspace=True)
+    lines = text.splitlines(True)
+    reader = csv.DictReader(lines, delimiter=separator, skipinitialspace=True)
     try:
-        lines = [(reader.line_num, row) for row in reader]
+        rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise InputError(str(error)) from None
     columns = {name.strip() for name in reader.fieldnames or ()}
     reduces = columns >= {"ngpu", "bytes", "latency_us"}
-    heads = LATENT_KEYS if "kv_lora_rank" in columns else ("n_kv_head", "dim_head")
-    for name in () if reduces else ("phase", "batch", "seq", "n_head", "latency_us", *heads):
+    for name in () if reduces else required_columns(columns):
         if name not in columns:
             raise InputError(f"has no column {name}")
-    read = functools.partial(reduce_row, link=link) if reduces else kernel_row
-    for number, row in lines:
+    for number, row in rows:
         cells = {name.strip(): cell.strip() for name, cell in row.items() if name and cell}
-        gpu = naming(f"line {number}:", gpu_for, cells.get("gpu", ""))
-        if gpu:
-            yield naming(f"line {number}:", read, cells, gpu)._replace(line=number)
+        with blamed_on(f"line {number}:"):
+            gpu = gpu_for(cells.get("gpu", ""))
+            if gpu is None:
+                continue
+            measured = reduce_row(cells, gpu, link) if reduces else kernel_row(cells, gpu)
+        yield measured._replace(line=number)
 
 
-def solved(matrix: list[list[float]], right: list[float], damping: float) -> list[float]:
-    """The solution of linear equations with a damped diagonal, by Gauss-Jordan elimination."""
-    lines = [[*line, value] for line, value in zip(matrix, right)]
-    for i, line in enumerate(lines):
-        line[i] += damping * line[i] + 1e-9
-    for i, pivot in enumerate(lines):
-        pivot[:] = [value / pivot[i] for value in pivot]
-        for line in lines[:i] + lines[i + 1 :]:
-            line[:] = [a - line[i] * b for a, b in zip(line, pivot)]
-    return [line[-1] for line in lines]
+def classes_of(rows: Sequence[Measured]) -> Iterator[tuple[str, list[Measured]]]:
+    """The rows of one kind by their size, and by how many GPUs reduced."""
+    for name, low, high in REDUCE_BANDS if rows[0].kind == "all-reduce" else KERNEL_BANDS:
+        yield name, [row for row in rows if low <= row.size < high]
+    for ngpu in sorted({row.ngpu for row in rows} - {1}):
+        yield f"{ngpu} GPUs", [row for row in rows if row.ngpu == ngpu]
 
 
-def searched(rows: Sequence[Measured], start: Constants, given: Constants) -> tuple[Constants, float]:
-    """The constants, and their loss: the mean of log(1 + (error / scale)^2), each kind of row weighing the same, in
-    which errors well above the scale hardly weigh. By damped Gauss-Newton steps in the constants' logarithms
-    (Levenberg 1944, Marquardt 1963), reweighted by its slope.
-    """
-    kinds, scale = [row.kind for row in rows], 0.15 if rows[0].kind == "all-reduce" else 0.1
-    shares = [1 / kinds.count(kind) for kind in kinds]
-
-    def errors(constants: Constants) -> list[float]:
-        known = {**given, **constants}
-        return [math.log(row.estimate(known) / row.seconds) for row in rows]
-
-    def loss(residuals: list[float]) -> float:
-        return math.fsum(w * math.log1p((r / scale) ** 2) for w, r in zip(shares, residuals))
-
-    best, now, small = start, errors(start), 1e-5
-    gain, damping, tries = 0.0, 1e-2, 500
-    while tries and damping < 1e6 and not 0 < gain <= 1e-9:
-        tries -= 1
-        moved = [errors({**best, name: best[name] * math.exp(small)}) for name in best]
-        slopes = [[(b - a) / small for a, b in zip(now, after)] for after in moved]
-        weights = [w / (scale**2 + r * r) for w, r in zip(shares, now)]
-        pull = [math.fsum(w * a * b for w, a, b in zip(weights, slope, now)) for slope in slopes]
-        normal = [[math.fsum(w * x * y for w, x, y in zip(weights, a, b)) for b in slopes] for a in slopes]
-        steps = zip(best.items(), solved(normal, pull, damping))
-        tried = {name: value * math.exp(-max(-1.0, min(1.0, step))) for (name, value), step in steps}
-        tried = {name: min(value, 1.0) if name.endswith("efficiency") else value for name, value in tried.items()}
-        after = errors(tried)
-        gain, damping = loss(now) - loss(after), damping * 5
-        if gain > 0:
-            best, now, damping = tried, after, damping / 25
-    return best, loss(now)
-
-
-def fit(rows: Sequence[Measured]) -> Constants:
-    """The constants of measured kernels, or of a link, that explain them best."""
-    begin = read_section(catalogue(ARCHITECTURES)["unfitted"], "GPU", complete=False)
-    start = {name: begin[name] for name in rows[0].needed if name in begin}
-    if rows[0].kind == "all-reduce":
-        return searched(rows, start, {})[0]
-    figures, latent_start = rows[0].gpu.figures, {LATENT: start.pop(LATENT)}  # latent decode is fitted apart
-    given = {"multiprocessors": figures["multiprocessors"], **latent_start}
-    grouped = [row for row in rows if row.kind != "latent decode"] or rows
-    fitted, least = searched(grouped, start, given)
-    for name, cost_free in NOT_SEEN.items():  # without it, if the rows do not show it
-        fewer = {key: value for key, value in fitted.items() if key != name}
-        without, loss = searched(grouped, fewer, {**given, name: cost_free})
-        if loss < least * 1.025 + 0.001:
-            fitted, least, given[name] = without, loss, cost_free
-    tied = {**given, **fitted, LATENT: fitted["bandwidth_efficiency"]}
-    latent = [row for row in rows if row.kind == "latent decode"]
-    if not latent:
-        return {**tied, LATENT: figures.get(LATENT, tied[LATENT])}
-    apart, loss = searched(latent, latent_start, tied)
-    return {**tied, **apart} if loss < 0.8 * searched(latent, {}, tied)[1] else tied
-
-
-def accuracy(rows: Sequence[Measured], constants: Constants | None) -> str:
-    """How far the estimates (bounds, without constants) are off, by kind and size."""
+def error_row(kind: str, name: str, rows: Sequence[Measured]) -> str:
+    """How far the estimates of a class are off."""
     import statistics  # only this needs it
 
+    faster = len([row for row in rows if row.resident and row.seconds < row.bound_s])
+    errors = sorted([abs(row.ratio - 1) for row in rows])
+    median = statistics.median(errors)
+    nine_in_ten = errors[len(errors) * 9 // 10]
+    bias = round(statistics.median([row.ratio - 1 for row in rows]), 3) + 0.0  # no -0.0
+    found = f"{median:9.1%}{nine_in_ten:9.1%}{bias:+9.1%}"
+    return f"{kind:16}{name:14}{len(rows):7,}{faster:8,}{found}"
+
+
+def accuracy(rows: Sequence[Measured]) -> str:
+    """How far the estimates (bounds, without constants) are off, by kind and size."""
     lines = [f"{'':30}{'rows':>7}{'faster':>8}{'median':>9}{'90 %':>9}{'bias':>9}"]
-    ratios = [(row, row.ratio(constants)) for row in rows]
     for kind in sorted({row.kind for row in rows}, key=KINDS.index):
-        some = [(row, ratio) for row, ratio in ratios if row.kind == kind]
-        bands = REDUCE_SIZES if kind == "all-reduce" else KERNEL_SIZES
-        classes = {name: [pair for pair in some if low <= pair[0].size < high] for name, low, high in bands}
-        counts = sorted({row.ngpu for row, _ in some} - {1})
-        classes.update({f"{ngpu} GPUs": [pair for pair in some if pair[0].ngpu == ngpu] for ngpu in counts})
-        for name, group in classes.items():
-            if group:
-                faster = sum(row.resident and row.seconds < row.bound_s for row, _ in group)
-                errors = sorted(abs(ratio - 1) for _, ratio in group)
-                median, most = statistics.median(errors), errors[len(errors) * 9 // 10]
-                bias = round(statistics.median([ratio - 1 for _, ratio in group]), 3) + 0.0  # no -0.0
-                lines.append(f"{kind:16}{name:14}{len(group):7,}{faster:8,}{median:9.1%}{most:9.1%}{bias:+9.1%}")
+        for name, some in classes_of([row for row in rows if row.kind == kind]):
+            if some:
+                lines.append(error_row(kind, name, some))
     lines += ["", "worst ten rows"]
-    for row, ratio in sorted(ratios, key=lambda pair: -abs(math.log(pair[1])))[:10]:
-        lines.append(f"  line {row.line}: {row.shape}: {prefixed(row.seconds, 's')}, here {ratio:.3g} times as long")
+    for row in sorted(rows, key=lambda row: -abs(math.log(row.ratio)))[:10]:
+        measured = prefixed(row.seconds, "s")
+        times = f"here {row.ratio:.3g} times as long"
+        lines.append(f"  line {row.line}: {row.shape}: {measured}, {times}")
     return "\n".join(lines) + "\n"
-
-
-def fitted_section(name: str, rows: Sequence[Measured]) -> dict[str, Any]:
-    """A GPU section of config.json with the constants that fit every other row."""
-    needed, figures = rows[0].needed, rows[0].gpu.figures
-    if any(row.needed != needed for row in rows):
-        raise InputError(f"--fit: rows of {name} go over both links: --link takes one")
-    if "multiprocessors" in needed and "multiprocessors" not in figures:
-        raise InputError(f"--fit needs GPU.multiprocessors, which {name} does not have")
-    least = 2 * len(set(needed) - {"multiprocessors"})
-    if len(rows) < least:
-        raise InputError(f"--fit needs {least} rows of {name} or more, not {len(rows)}")
-    figures, section = {**figures, **fit(rows[::2])}, {}
-    for key, meaning in CONFIG_KEYS["GPU"].items():
-        value = figures.get(base_name(key))
-        if isinstance(value, float):
-            digits = 3 if base_name(key) in needed else 12
-            value = float(f"{value / meaning.scale:.{digits}g}")
-        if value is not None:
-            section[key] = value
-    return section
 
 
 # ----------------------------------------------------------------------------- command line
 
-VIEWS: dict[str, Callable[[Sweep, Iterator[Outcome]], Iterator[str]]] = {
+VIEWS: dict[str, Callable[[Sweep, Outcomes], Lines]] = {
     "report": functools.partial(one_by_one, report),
     "summary": functools.partial(one_by_one, summary),
     "table": case_table,
@@ -2561,41 +4275,171 @@ VIEWS: dict[str, Callable[[Sweep, Iterator[Outcome]], Iterator[str]]] = {
     "json": json_lines,
     "svg": picture,
 }
-FLAGS = f"""\
-flag         group        value help
-gpu          case         NAME  a GPU of the catalogue, or config
-model        case         NAME  a model of the catalogue, config, or a published Hugging Face config.json or its folder
-ngpu         case         N     GPUs that share the work (default 1)
-seq          case         N     keys attended to, the new ones included (1024)
-batch        case         N     sequences per step (default 1)
-gen          case         BOOL  generation of one token per sequence (default True); False: prefill of the whole sequence. true/false, yes/no, 1/0, on/off
-query        case         N     new tokens per sequence: speculative decoding, chunked prefill (default 1, or all of --seq in prefill)
-dtype        case         TYPE  {", ".join(COMPUTING)} (default fp32; bf16 or fp16 where a GPU or model is named)
-kv_dtype     case         TYPE  precision of the KV cache, one of these or {", ".join(name for name in BITS if name not in COMPUTING)} (as --dtype)
-weight_dtype case         TYPE  precision of the weights (as --dtype, or what a named model is published in, if narrower)
-fused        case         BOOL  one kernel that keeps the scores on chip and skips what is masked (FlashAttention); default where a GPU or model is named
-split        case         HOW   what the GPUs share: seq, the keys (default); head, the heads (where a GPU or model is named and they divide); batch, the sequences
-link         case         LINK  pcie (default) or nvlink, the scale-up link (where a GPU or model is named and it joins the GPUs)
-fp16         case         -     short for --dtype fp16
-config       figures      FILE  GPU and model figures, - for standard input (default: config.json beside the script, else the same values built in)
-set          figures      KEY=N another figure of the GPU or model, in the config's units: --set GPU.bandwidth=3350:6700:x2; repeatable
-list_gpus    figures      -     show the catalogue's gpus
-list_models  figures      -     show the catalogue's models
-format       output       VIEW  report (default for the config's one case); summary (for a named one): what limits attention, and what would help; table (for several), csv, json; svg: a picture
-help         output       -     show this help and exit
-version      output       -     show the version and exit
-measured     measurements FILE  hold the model against the measured kernels of a CSV file, - for standard input
-fit          measurements -     with --measured: the constants that fit the file
-"""
-READERS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("ngpu", "seq", "batch", "query"), values_flag),
-    **dict.fromkeys(("gen", "fused"), lambda text: [BOOLEANS[word] for word in names_flag(BOOLEANS)(text)]),
-    "dtype": names_flag(COMPUTING),
-    **dict.fromkeys(("kv_dtype", "weight_dtype"), names_flag(BITS)),
-    "split": names_flag(SPLITS),
-    "link": names_flag(LINKS),
-    "format": lambda text: one_of(text, VIEWS),
+
+
+class Flag(NamedTuple):
+    """A flag: how it is read, and what is taken where it is not given."""
+
+    # Of the help; the flags of "case" that take values are the axes of a sweep, the last the fastest.
+    group: str
+    value: str  # what the help calls it; nothing: it takes none
+    help: str
+    read: Callable[[str], Any] = str
+    document: Any = None  # taken on the config's own figures, as the user's document has it
+    # Taken where a GPU or model is named, as serving engines do; None: it depends on the case.
+    named: Any = None
+
+
+STORED_ONLY = ", ".join([name for name in BITS if name not in COMPUTING])
+FLAGS = {
+    "gpu": Flag(
+        group="case",
+        value="NAME",
+        help="a GPU of the catalogue, or config",
+    ),
+    "model": Flag(
+        group="case",
+        value="NAME",
+        help="a model of the catalogue, config, or a published Hugging Face config.json or its"
+        " folder",
+    ),
+    "ngpu": Flag(
+        group="case",
+        value="N",
+        help="GPUs that share the work (default 1)",
+        read=values_flag,
+        document=1,
+        named=1,
+    ),
+    "seq": Flag(
+        group="case",
+        value="N",
+        help="keys attended to, the new ones included (1024)",
+        read=values_flag,
+        document=1024,
+        named=1024,
+    ),
+    "batch": Flag(
+        group="case",
+        value="N",
+        help="sequences per step (default 1)",
+        read=values_flag,
+        document=1,
+        named=1,
+    ),
+    "gen": Flag(
+        group="case",
+        value="BOOL",
+        help="generation of one token per sequence (default True); False: prefill of the whole"
+        " sequence. true/false, yes/no, 1/0, on/off",
+        read=booleans_flag,
+        document=True,
+        named=True,
+    ),
+    "query": Flag(
+        group="case",
+        value="N",
+        help="new tokens per sequence: speculative decoding, chunked prefill (default 1, or all of"
+        " --seq in prefill)",
+        read=values_flag,
+    ),
+    "dtype": Flag(
+        group="case",
+        value="TYPE",
+        help=f"{', '.join(COMPUTING)} (default fp32; bf16 or fp16 where a GPU or model is named)",
+        read=names_flag(COMPUTING),
+        document="fp32",
+    ),
+    "kv_dtype": Flag(
+        group="case",
+        value="TYPE",
+        help=f"precision of the KV cache, one of these or {STORED_ONLY} (as --dtype)",
+        read=names_flag(BITS),
+    ),
+    "weight_dtype": Flag(
+        group="case",
+        value="TYPE",
+        help="precision of the weights (as --dtype, or what a named model is published in, if"
+        " narrower)",
+        read=names_flag(BITS),
+    ),
+    "fused": Flag(
+        group="case",
+        value="BOOL",
+        help="one kernel that keeps the scores on chip and skips what is masked (FlashAttention);"
+        " default where a GPU or model is named",
+        read=booleans_flag,
+        document=False,
+        named=True,
+    ),
+    "split": Flag(
+        group="case",
+        value="HOW",
+        help="what the GPUs share: seq, the keys (default); head, the heads (where a GPU or model"
+        " is named and they divide); batch, the sequences",
+        read=names_flag(SPLITS),
+        document="seq",
+    ),
+    "link": Flag(
+        group="case",
+        value="LINK",
+        help="pcie (default) or nvlink, the scale-up link (where a GPU or model is named and it"
+        " joins the GPUs)",
+        read=names_flag(LINKS),
+        document="pcie",
+    ),
+    "fp16": Flag(
+        group="case",
+        value="",
+        help="short for --dtype fp16",
+    ),
+    "config": Flag(
+        group="figures",
+        value="FILE",
+        help="GPU and model figures, - for standard input (default: config.json beside the script,"
+        " else the same values built in)",
+    ),
+    "set": Flag(
+        group="figures",
+        value="KEY=N",
+        help="another figure of the GPU or model, in the config's units: --set"
+        " GPU.bandwidth=3350:6700:x2; repeatable",
+    ),
+    "list_gpus": Flag(
+        group="figures",
+        value="",
+        help="show the catalogue's gpus",
+    ),
+    "list_models": Flag(
+        group="figures",
+        value="",
+        help="show the catalogue's models",
+    ),
+    "format": Flag(
+        group="output",
+        value="VIEW",
+        help="report (default for the config's one case); summary (for a named one): what limits"
+        " attention, and what would help; table (for several), csv, json; svg: a picture",
+        read=lambda text: one_of(text, VIEWS),
+    ),
+    "help": Flag(
+        group="output",
+        value="",
+        help="show this help and exit",
+    ),
+    "version": Flag(
+        group="output",
+        value="",
+        help="show the version and exit",
+    ),
+    "measured": Flag(
+        group="measurements",
+        value="FILE",
+        help="hold the model against the measured kernels of a CSV file, - for standard input",
+    ),
 }
+AXES = {name: flag for name, flag in FLAGS.items() if flag.group == "case" and flag.value}
+FIT_MOVED = "--fit is not here: run python3 tests/fit.py FILE, in the project's checkout"
 
 
 def to_stderr(text: str) -> None:
@@ -2607,53 +4451,86 @@ def to_stderr(text: str) -> None:
 def diagnose(kind: str, message: str) -> None:
     """One ASCII line, however long the message or what it quotes."""
     line = f"{PROGRAM}: {kind}: " + message.encode("ascii", "backslashreplace").decode()
-    to_stderr((line if len(line) <= 300 else f"{line[:296]} ...") + "\n")
+    if len(line) > 300:
+        line = f"{line[:296]} ..."
+    to_stderr(f"{line}\n")
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(PROGRAM, add_help=False, allow_abbrev=False, exit_on_error=False)
-    result.usage, result.description = "%(prog)s [flags]", (__doc__ or "").partition("\nSymbols")[0]
+    result = argparse.ArgumentParser(
+        PROGRAM, add_help=False, allow_abbrev=False, exit_on_error=False
+    )
+    result.usage = "%(prog)s [flags]"
+    result.description = (__doc__ or "").partition("\nSymbols")[0]
     result.formatter_class = functools.partial(argparse.RawDescriptionHelpFormatter, width=80)
     result.argument_default = argparse.SUPPRESS  # what is not given is not there
     result.color = False  # type: ignore[attr-defined,unused-ignore]  # Python 3.14 colours help
     group = functools.cache(result.add_argument_group)
-    for name, row in catalogue(FLAGS).items():
-        takes: dict[str, Any] = {"action": "store_const", "const": ""}
-        if "value" in row:
-            takes = {"metavar": row["value"], "type": READERS.get(name)}
-        if row.get("value") == "BOOL":
+    for name, flag in FLAGS.items():
+        takes: dict[str, Any] = {"metavar": flag.value, "type": flag.read}
+        if not flag.value:
+            takes = {"action": "store_const", "const": ""}
+        elif flag.value == "BOOL":
             takes.update(nargs="?", const="True")
-        if name == "set":
+        elif name == "set":
             takes["action"] = "append"
-        short = ["-h"] if name == "help" else []
-        group(row["group"]).add_argument(*short, f"--{dashed(name)}", help=row["help"], **takes)
+        names = ["-h", "--help"] if name == "help" else [f"--{dashed(name)}"]
+        group(flag.group).add_argument(*names, help=flag.help, **takes)
     return result
 
 
 def read_flags(argv: Sequence[str] | None) -> dict[str, Any]:
     """The values of the flags that are given; InputError for an argument that is none."""
     words = sys.argv[1:] if argv is None else argv
-    for flag, word in zip(("", *words), words):
-        if word == "--" or word.endswith("=--"):  # argparse before 3.13 makes an empty list of it
-            after = f" after {quoted(flag)}" if flag and word == "--" else ""
-            raise InputError(f"unknown argument {quoted(word)}{after}; see --help")
+    refuse_dashes(words)
     try:
         parsed, unknown = parser().parse_known_args(words)
     except argparse.ArgumentError as error:
         raise InputError(f"{error.argument_name} {error.message}") from None
     if unknown and "help" not in parsed:
         name = unknown[0].split("=")[0]
-        says = {key: f"--set {section}.{key}=" for section, keys in CONFIG_KEYS.items() for key in keys}
-        listed: dict[str, Iterable[str]] = {"dtype": COMPUTING, "format": VIEWS, "link": LINKS, "split": SPLITS}
-        says.update({value: f"--{flag} {value}" for flag, known in listed.items() for value in known})
-        meant = says.get(name.lstrip("-").replace("-", "_"))
-        hint = f" (say {meant})" if meant else did_you_mean(name, [f"--{dashed(flag)}" for flag in catalogue(FLAGS)])
+        if name == "--fit":
+            raise InputError(FIT_MOVED)
+        meant = flag_for(name.lstrip("-").replace("-", "_"))
+        hint = f" (say {meant})" if meant else ""
+        if not hint:
+            hint = did_you_mean(name, [f"--{dashed(flag)}" for flag in FLAGS])
         raise InputError(f"unknown argument {quoted(unknown[0])}{hint}; see --help")
     return vars(parsed)
 
 
-def check_flags(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The flags, with those that others are short for; InputError for those that contradict each other."""
+def refuse_dashes(words: Sequence[str]) -> None:
+    """InputError for two dashes alone: argparse before 3.13 makes an empty list of them."""
+    before = ""
+    for word in words:
+        if word == "--" and before:
+            raise InputError(f'unknown argument "--" after {quoted(before)}; see --help')
+        if word == "--" or word.endswith("=--"):
+            raise InputError(f"unknown argument {quoted(word)}; see --help")
+        before = word
+
+
+def flag_for(word: str) -> str:
+    """The flag that a value, or a key of the config, goes to; nothing for other words."""
+    values: dict[str, Collection[str]] = {
+        "dtype": COMPUTING,
+        "format": VIEWS,
+        "link": LINKS,
+        "split": SPLITS,
+    }
+    for flag, known in values.items():
+        if word in known:
+            return f"--{flag} {word}"
+    for section, keys in CONFIG_KEYS.items():
+        if word in keys:
+            return f"--set {section}.{word}="
+    return ""
+
+
+def check_flags(values: Figures) -> Figures:
+    """The flags, with those that others are short for; InputError for those that contradict each
+    other.
+    """
     if "fp16" in values and values.get("dtype", ["fp16"]) != ["fp16"]:
         raise InputError(f"--fp16 and --dtype {','.join(values['dtype'])} contradict each other")
     for name in ("config", "measured"):
@@ -2662,95 +4539,256 @@ def check_flags(values: Mapping[str, Any]) -> Mapping[str, Any]:
     piped = [f"--{name} -" for name in ("config", "model", "measured") if values.get(name) == "-"]
     if len(piped) > 1:
         raise InputError(f"{' and '.join(piped)}: standard input can be read once")
-    if "fit" in values and "measured" not in values:
-        raise InputError("--fit needs --measured FILE")
     if "measured" in values:
-        stray = values.keys() - {"measured", "fit", "gpu", "link", "config", "format", "set"}
+        stray = values.keys() - {"measured", "gpu", "link", "config", "set"}
         if stray:
             raise InputError(f"--{dashed(min(stray))} has no meaning beside --measured")
-        if "format" in values and (values["format"] != "json" or "fit" not in values):
-            raise InputError("--format has no meaning beside --measured, but for json with --fit")
         if len(values.get("link", "")) > 1:
             raise InputError("--link takes one value beside --measured")
     return {**values, "dtype": ["fp16"]} if "fp16" in values else values
 
 
-def with_warnings(sweep: Sweep) -> Iterator[Outcome]:
-    """The outcomes, with progress and warnings on standard error; InputError if none can be."""
-    first_reason, done, misfits, step = "", 0, 0, 10_000
-    progress = sweep.total >= step and sys.stderr is not None and sys.stderr.isatty()
+def set_figures(flags: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    """The values of every key that --set names."""
+    known = {}
+    for section, keys in CONFIG_KEYS.items():
+        for name, key in keys.items():
+            if not key.text:
+                known[f"{section}.{name}"] = key
+    figures: dict[str, Sequence[Any]] = {}
+    for text in flags.get("set", []):
+        name, _, values = text.partition("=")
+        if name not in known:
+            hint = did_you_mean(name, known) or " (a number of the config, such as GPU.bandwidth)"
+            raise InputError(f"--set {quoted(name)} is not a key that takes a number{hint}")
+        if name in figures:
+            raise InputError(f"--set {name} is given twice")
+        with blamed_on(f"--set {name}"):
+            figures[name] = values_flag(values, known[name])
+    return figures
+
+
+Axes = Mapping[str, Sequence[Any]]
+
+
+def first_values(axes: Axes) -> dict[str, Any]:
+    return {name: values[0] for name, values in axes.items()}
+
+
+def ends_of(axes: Axes, axis: str, changed: Callable[[Any, Figures], Any]) -> list[Any]:
+    """The GPUs or models of a sweep with the first values that --set gives, then with the last; no
+    others, since rows say why they cannot be.
+    """
+    last_values = {name: values[-1] for name, values in axes.items()}
+    ends = []
+    for values in (first_values(axes), last_values):
+        for subject in axes[axis]:
+            with contextlib.suppress(InputError):
+                ends.append(changed(subject, values))
+    return ends
+
+
+def lacks_constants(
+    gpus: Iterable[GPU], counts: Collection[int], links: Sequence[str | None]
+) -> str:
+    """The name of a GPU without the constants for an estimate of some case, if there is one."""
+    for gpu in gpus:
+        for n, given_link in itertools.product(counts, links):
+            link = given_link if given_link else gpu.joining_link(n)
+            possible = n == 1 or link in gpu.links
+            if possible and not gpu.has_estimate(n, link):
+                return gpu.name
+    return ""
+
+
+# The order of a heading, and how its words are shortened.
+HEADING_ORDER = "gen gpu model ngpu seq batch query dtype kv_dtype weight_dtype split link fused"
+HEADING_WORDS = {
+    "gen True": "decode",
+    "gen False": "prefill",
+    "fused True": "fused",
+    "fused False": "unfused",
+}
+
+
+def common_text(axes: Axes, gpus: Sequence[GPU], models: Sequence[Model]) -> Lines:
+    """What the cases have in common, as a heading: where no flag says it, all that is assumed."""
+    first = first_values(axes)
+    hidden = {"gen" if first["query"] else "query"}
+    if max(axes["ngpu"]) == 1:
+        hidden.update(("split", "link"))
+    for name in dict.fromkeys([*HEADING_ORDER.split(), *axes]):
+        if len(axes[name]) > 1 or name in hidden:
+            continue
+        values = [first[name]]
+        if first[name] is None:
+            values = assumed_values(name, axes, gpus, models)
+        text = f"{dashed(name)} {'/'.join(map(value_text, values))}"
+        if values:
+            yield HEADING_WORDS.get(text, text)
+
+
+def assumed_values(
+    name: str, axes: Axes, gpus: Sequence[GPU], models: Sequence[Model]
+) -> list[Any]:
+    """What the first cases of a sweep take for a flag that is not given."""
+    first = first_values(axes)
+    values: dict[Any, None] = {}  # in their order
+    cases = itertools.product(gpus, models, some_of(axes["ngpu"]), axes["dtype"])
+    for gpu, model, ngpu, dtype in itertools.islice(cases, 10_000):
+        work = workload(gpu, model, {**first, "ngpu": ngpu, "dtype": dtype})
+        values[getattr(work, name)] = None
+    return list(values)
+
+
+def some_of(values: Sequence[int]) -> list[int]:
+    """Both ends of an axis, and some between: it may be long."""
+    return list(dict.fromkeys((values[0], values[-1], *values[:99])))
+
+
+def config_of(flags: Mapping[str, Any]) -> Callable[[], ConfigFile]:
+    """The config that the flags name, read once, and only if something asks for it."""
+    return functools.cache(functools.partial(read_config, flags.get("config")))
+
+
+def read_sweep(flags: Mapping[str, Any]) -> Sweep:
+    """What the flags ask for."""
+    config = config_of(flags)
+    gpus = read_gpus(flags.get("gpu", "config"), config)
+    models = read_models(flags.get("model", "config"), config)
+    named = "gpu" in flags or "model" in flags
+    axes: dict[str, Sequence[Any]] = {}
+    for name, flag in AXES.items():
+        axes[name] = flags.get(name, [flag.named if named else flag.document])
+    axes.update(gpu=gpus, model=models, **set_figures(flags))
+    gpus = ends_of(axes, "gpu", changed_gpu)
+    models = ends_of(axes, "model", changed_model)
+    lacking = lacks_constants(gpus, some_of(axes["ngpu"]), axes["link"])
+    basis = f"bounds: {lacking} lacks constants" if lacking else "estimates"
+    return Sweep(
+        axes=axes,
+        varying=[name for name, values in axes.items() if len(values) > 1],
+        total=math.prod(map(len, axes.values())),
+        given=frozenset(flags),
+        common=[*common_text(axes, gpus, models), basis],
+        bounds=bool(lacking),
+    )
+
+
+PROGRESS_STEP = 10_000  # cases
+
+
+def with_progress(outcomes: Outcomes, total: int) -> Outcomes:
+    """The outcomes, counted on a terminal where they are many."""
+    if total < PROGRESS_STEP or sys.stderr is None or not sys.stderr.isatty():
+        yield from outcomes
+        return
     try:
-        for number, outcome in enumerate(outcomes_of(sweep)):
-            if progress and number % step == 0:
-                to_stderr(f"\r{number} of {sweep.total} cases")
-            if isinstance(outcome, Refusal):
-                first_reason = first_reason or outcome.reason
-                if sweep.total == 1:
-                    break
-            else:
-                done, misfits = done + 1, misfits + (not outcome.memory.fits)
-                notes = [f"{x.name}: {note}" for x in sweep.axes["model"] for note in x.notes] if done == 1 else []
-                notes += [misfit(outcome)] if misfits and sweep.total == 1 else []
-                for note in notes:
-                    diagnose("warning", note)
+        for number, outcome in enumerate(outcomes):
+            if number % PROGRESS_STEP == 0:
+                to_stderr(f"\r{number} of {total} cases")
             yield outcome
     finally:
-        if progress:
-            to_stderr(f"\r{'':60}\r")
-    if not done:
+        to_stderr(f"\r{'':60}\r")
+
+
+def warn_of_reading(models: Iterable[Model]) -> None:
+    for model in models:
+        for note in model.notes:
+            diagnose("warning", f"{model.name}: {note}")
+
+
+def with_warnings(sweep: Sweep) -> Outcomes:
+    """The outcomes, with warnings on standard error; InputError if none can be."""
+    first_reason = ""
+    answered = 0
+    misfits = 0
+    for outcome in with_progress(outcomes_of(sweep), sweep.total):
+        if isinstance(outcome, Refusal):
+            first_reason = first_reason or outcome.reason
+            if sweep.total > 1:
+                yield outcome
+            continue
+        answered += 1
+        if answered == 1:
+            warn_of_reading(sweep.axes["model"])
+        if not outcome.memory.fits:
+            misfits += 1
+            if sweep.total == 1:
+                diagnose("warning", misfit(outcome))
+        yield outcome
+    if not answered:
         raise InputError(first_reason)
     if misfits and sweep.total > 1:
         diagnose("warning", f"{misfits} of {sweep.total} cases do not fit into memory")
 
 
-def measured_rows(flags: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, list[Measured]]:
+def measured_changes(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures that --set gives beside --measured."""
+    changes = {}
+    for name, values in set_figures(flags).items():
+        if not name.startswith("GPU.") or len(values) > 1:
+            raise InputError(f"--set {name}: --measured takes one value of a GPU's key")
+        changes[name] = values[0]
+    return changes
+
+
+def measured_rows(flags: Mapping[str, Any]) -> dict[str, list[Measured]]:
     """The rows of the file by GPU: of those that --gpu names, or of all that it has."""
-    gpus: dict[str, GPU] = {gpu.name: naming("--set:", with_figures, gpu, changes) for gpu in subjects(flags)[0]}
+    changes = measured_changes(flags)
+    gpus: dict[str, GPU] = {}
+    for gpu in read_gpus(flags.get("gpu", "config"), config_of(flags)):
+        with blamed_on("--set:"):
+            gpus[gpu.name] = changed_gpu(gpu, changes)
 
     @functools.cache
     def gpu_for(name: str) -> GPU | None:
         if not name and len(gpus) > 1:
             raise InputError("no gpu, and --gpu names several")
-        if not name or name in gpus:
-            return gpus[name or next(iter(gpus))]
+        if not name:
+            return next(iter(gpus.values()))
+        if name in gpus:
+            return gpus[name]
         gpu = find_gpu(name)
-        return gpus.get(gpu.name) if "gpu" in flags else naming("--set:", with_figures, gpu, changes)
+        if "gpu" in flags:
+            return gpus.get(gpu.name)
+        with blamed_on("--set:"):
+            return changed_gpu(gpu, changes)
 
-    text, name = naming("--measured", read_text, flags["measured"], 64 * 2**20), source_name(flags["measured"])
+    name = source_name(flags["measured"])
+    with blamed_on("--measured"):
+        text = read_text(flags["measured"], MAX_MEASURED_BYTES)
     rows: dict[str, list[Measured]] = {}
-    for row in naming(f"{name}:", list[Measured], read_measured(text, gpu_for, flags.get("link", [None])[0])):
-        rows.setdefault(row.gpu.name, []).append(row)
+    with blamed_on(f"{name}:"):
+        for row in read_measured(text, gpu_for, flags.get("link", [None])[0]):
+            rows.setdefault(row.gpu.name, []).append(row)
     if not rows:
         raise InputError(f"{name}: has no row for this GPU")
     return rows
 
 
-def measure(flags: Mapping[str, Any]) -> Iterator[str]:
-    """The report of --measured on the rows of each GPU, and with --fit a section of a config that fits them."""
-    figures = set_figures(flags)
-    for name, values in figures.items():
-        if not name.startswith("GPU.") or len(values) > 1:
-            raise InputError(f"--set {name}: --measured takes one value of a GPU's key")
-    texts, warnings = list[str](), list[str]()  # for when the last has been fitted
-    for name, measured in measured_rows(flags, {name: values[0] for name, values in figures.items()}).items():
-        rows, own, section = measured, measured[0].gpu.figures, None
-        known = {constant for row in rows for constant in row.needed} <= own.keys()
-        constants, what = (own, "estimate") if known else (None, "bound only: no constants")
-        typical = sorted(row.ratio(constants) for row in rows)[len(rows) // 2]
-        if typical > 30 or (known and typical < 1 / 30):
-            warnings.append(f"{name} is {typical:.2g} times as slow here: are latencies in microseconds?")
-        if "fit" in flags:
-            section, what = fitted_section(name, rows), "fitted on every other row, held against the rest"
-            constants, rows = naming(f"--fit of {name}:", read_section, section, "GPU"), rows[1::2]
-        heading = f"{name}, {len(rows):,} rows; {what}"
-        texts.append("" if "format" in flags else f"{heading}\n\n{accuracy(rows, constants)}\n")
-        texts.append(json.dumps({"GPU": section}, indent=4) + "\n" if section else "")
-    for warning in warnings:
-        diagnose("warning", warning)
-    yield "".join(texts)
+def unit_warning(name: str, rows: Sequence[Measured]) -> str:
+    """What is wrong with latencies that are far from what a GPU can do; nothing with others."""
+    typical = sorted([row.ratio for row in rows])[len(rows) // 2]
+    estimated = rows[0].constants is not None
+    if typical > 30 or (estimated and typical < 1 / 30):
+        return f"{name} is {typical:.2g} times as slow here: are latencies in microseconds?"
+    return ""
 
 
-def run(argv: Sequence[str] | None) -> Iterator[str]:
+def measure(flags: Mapping[str, Any]) -> Lines:
+    """The report of --measured on the rows of each GPU."""
+    for name, measured in measured_rows(flags).items():
+        known = all(row.constants for row in measured)
+        rows = measured if known else [row._replace(constants=None) for row in measured]
+        warning = unit_warning(name, rows)
+        if warning:
+            diagnose("warning", warning)
+        basis = "estimate" if known else "bound only: no constants"
+        yield f"{name}, {len(rows):,} rows; {basis}\n\n{accuracy(rows)}\n"
+
+
+def run(argv: Sequence[str] | None) -> Lines:
     """The text for a command line, in pieces; InputError for one that cannot be answered."""
     given = read_flags(argv)
     if "help" in given:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
 import unittest
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -17,21 +17,25 @@ from tests.support import CONFIG, ROOT, SCRIPT, ScriptTest, process, run, withou
 
 
 class Flags(ScriptTest):
+    def test_counts(self) -> None:
+        for flag in ("--ngpu", "--seq", "--batch"):
+            for value in ("0", "-1", "1.5", "1e3", "nan", "inf", "True", "x", "1_0", "+1"):
+                with self.subTest(flag, value=value):
+                    error = self.refusal(f"{flag}={value}")
+                    self.assertIn(f"{flag} must be a whole number from 1 to 10^18", error)
+                    self.assertIn(value, error)
+
     def test_refusals(self) -> None:
         count = "must be a whole number from 1 to 10^18"
         dtypes = "must be one of fp32, tf32, fp16, bf16, fp8, int8, fp4"
+        nines = "9" * 35
         for flags, *expected in (
-            *(
-                (f"{flag}={value}", f"{flag} {count}", value)
-                for flag in ("--ngpu", "--seq", "--batch")
-                for value in ("0", "-1", "1.5", "1e3", "nan", "inf", "True", "x", "1_0", "+1")
-            ),
             ("--seq=", f'--seq {count}, not ""'),
             ("--seq=\u0661", count),  # ARABIC-INDIC DIGIT ONE
             ("--seq=" + "9" * 19, f"--seq {count}, not 9999999999999999999"),
-            ("--seq=" + "9" * 5000, f'--seq {count}, not "' + "9" * 35 + "... (5002 characters)"),
+            ("--seq=" + "9" * 5000, f'--seq {count}, not "{nines}... (5002 characters)'),
             (f"--seq={'9' * 40}", f"--seq {count}, not {'9' * 40}\n"),
-            (f"--seq={'9' * 41}", f'--seq {count}, not "' + "9" * 35 + "... (43 characters)"),
+            (f"--seq={'9' * 41}", f'--seq {count}, not "{nines}... (43 characters)'),
             ("--seq=05", 'begins with 0: "05"'),
             ("--seq=0K", f"--seq {count}, not 0\n"),
             (f"--dtype={'x' * 38}", 'not "' + "x" * 38 + '"\n'),
@@ -62,48 +66,47 @@ class Flags(ScriptTest):
         text = self.answer("-h")
         self.assertEqual(text, self.answer("--help"))
         self.assertEqual(text, self.answer("--ngpu", "2", "--help", "--bogus"))
-        examples, flags = text.split("\ncase:")
+        examples = text.split("\ncase:")[0]
         self.assertIn("python3 attn_bottleneck.py --ngpu 10", examples)
-        groups = {"": "", "figures": "", "output": "", "measurements": ""}
-        for flag, group in (
-            *((flag, "") for flag in ("--gpu NAME", "--ngpu N", "--gen [BOOL]", "--fused [BOOL]")),
-            *((flag, "figures") for flag in ("--config FILE", "--set KEY=N", "--list-gpus")),
-            *((flag, "output") for flag in ("--format VIEW", "--version", "-h, --help")),
-            *((flag, "measurements") for flag in ("--measured FILE", "--fit")),
-        ):
-            with self.subTest(flag):
-                self.assertIn(group, groups)
-                after = flags.split(f"\n{group}:")[-1] if group else flags
-                own = after.split("\n\n")[0]
-                self.assertIn(f"\n  {flag} ", own)
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
         with mock.patch.dict(os.environ, COLUMNS="40", FORCE_COLOR="1"):
             self.assertEqual(self.answer("-h"), text)
 
+    def test_help_has_groups_of_flags(self) -> None:
+        text = self.answer("-h")
+        for group, flags in (
+            ("case", ["--gpu NAME", "--ngpu N", "--gen [BOOL]", "--fused [BOOL]"]),
+            ("figures", ["--config FILE", "--set KEY=N", "--list-gpus"]),
+            ("output", ["--format VIEW", "--version", "-h, --help"]),
+            ("measurements", ["--measured FILE"]),
+        ):
+            paragraph = text.split(f"\n{group}:")[1].split("\n\n")[0]
+            for flag in flags:
+                with self.subTest(flag):
+                    self.assertIn(f"\n  {flag} ", paragraph)
+
     def test_examples_of_the_help_run(self) -> None:
-        text = self.answer("-h").split("\ncase:")[0].replace("\\\n", " ")
-        lines = [line.strip() for line in text.splitlines()]
-        commands = [
-            re.split("     +[^- ]|   +the", line.split("python3 ")[1])[0].split()[1:]
-            for line in lines
-            if line.startswith("python3 ")
-        ]
+        examples = self.answer("-h").split("\ncase:")[0].replace("\\\n", " ")
+        commands = re.findall(r"^ *python3 attn_bottleneck\.py (.*)", examples, re.MULTILINE)
         self.assertGreater(len(commands), 3)
         for command in commands:
-            with self.subTest(command):
-                self.assertEqual(run(*command).code, 0)
+            # What an example is for stands after five spaces, or after "the".
+            flags = re.split("     +[^- ]|   +the", command)[0]
+            with self.subTest(flags):
+                self.assertEqual(run(*flags.split()).code, 0)
 
     def test_what_people_type_instead(self) -> None:
+        hub = "No such file or directory; its config.json is at huggingface.co/meta-llama/Llama-3"
         for flags, expected in (
             ("--fp8", "(say --dtype fp8)"),
             ("--bf16", "(say --dtype bf16)"),
             ("--bandwidth 5000", "(say --set GPU.bandwidth=)"),
             ("--n-kv-head=8", "(say --set Model.n_kv_head=)"),
-            ("--gpu a100 --link nvlink --ngpu 2", "A100 has no figure for it (it has pcie); A100-80GB-PCIe has one"),
             (
-                "--model meta-llama/Llama-3.1-8B",
-                "No such file or directory; its config.json is at huggingface.co/meta-llama/Llama-3",
+                "--gpu a100 --link nvlink --ngpu 2",
+                "A100 has no figure for it (it has pcie); A100-80GB-PCIe has one",
             ),
+            ("--model meta-llama/Llama-3.1-8B", hub),
             ("--seq --", 'unknown argument "--" after "--seq"'),
             ("--dtype=--", 'unknown argument "--dtype=--"; see --help'),
             ("--seq 9 --dtype=--", 'unknown argument "--dtype=--"; see --help'),
@@ -115,7 +118,10 @@ class Flags(ScriptTest):
             ("--measured /nowhere", "--measured /nowhere: cannot be read: No such file"),
             ("--config " + "x/" * 60_000, "characters): cannot be read: "),
             ("--config " + "x" * 120, "--config " + "x" * 120 + ": cannot be read: "),
-            ("--config " + "x" * 121, "--config " + "x" * 100 + "... (121 characters): cannot be read: "),
+            (
+                "--config " + "x" * 121,
+                "--config " + "x" * 100 + "... (121 characters): cannot be read: ",
+            ),
             ("--config=", "--config must name a file"),
             ("--measured=", "--measured must name a file"),
             ("--seq 128K:1K:x2", '"128K:1K:x2" must be FIRST:LAST, from small to large'),
@@ -134,20 +140,21 @@ class Flags(ScriptTest):
         self.assertEqual(len(self.answer("--seq", "1,128").splitlines()), 6)
 
     def test_lines_of_at_most_300_characters(self) -> None:
-        start, end = "attn_bottleneck.py: error: --dtype fp8: ", " has no figure for it (it has fp32, fp16)"
-        room = 300 - len(start + end)
-        for length in (room, room + 1):
-            name = "X" * length
-            whole = start + name + end
-            expected = whole if length == room else f"{whole[:296]} ..."
-            self.assertEqual(self.refusal("--config", self.config({"model": name}), "--dtype", "fp8"), f"{expected}\n")
+        start = "attn_bottleneck.py: error: --dtype fp8: "
+        end = " has no figure for it (it has fp32, fp16)"
+        longest = 300 - len(start + end)
+        name = "X" * longest
+        error = self.refusal("--config", self.config({"model": name}), "--dtype", "fp8")
+        self.assertEqual(error, f"{start}{name}{end}\n")
+        name += "X"
+        error = self.refusal("--config", self.config({"model": name}), "--dtype", "fp8")
+        self.assertEqual(error, f"{(start + name + end)[:296]} ...\n")
 
     def test_flags_that_take_lists_of_booleans(self) -> None:
-        out = self.answer("--fused", "true,False", "--gen", "on,off", "--format", "csv")
-        rows = [row.split(",") for row in out.splitlines()]
-        found = [(row[rows[0].index("phase")], row[rows[0].index("fused")]) for row in rows[1:]]
-        expected = [(p, f) for p in ("decode", "prefill") for f in ("true", "false")]
-        self.assertEqual(found, expected)
+        rows = self.rows("--fused", "true,False", "--gen", "on,off")
+        cases = [(row["phase"], row["fused"]) for row in rows]
+        phases_by_fusing = itertools.product(("decode", "prefill"), ("true", "false"))
+        self.assertEqual(cases, list(phases_by_fusing))
         self.assertEqual(self.answer("--fused"), self.answer("--fused", "True"))
 
     def test_version(self) -> None:
@@ -157,19 +164,25 @@ class Flags(ScriptTest):
 
 class Config(ScriptTest):
     def test_wrong_values(self) -> None:
-        count, figure = "whole number from 1 to 10^18", "number from 1e-9 to 1e15"
-        keys = [("GPU", key, figure) for key in ("fp16", "fp32", "memory", "bandwidth", "pcie")]
-        keys += [("GPU", key, figure) for key in ("bf16", "tf32", "fp8", "int8", "fp4", "nvlink")]
-        keys += [("Model", key, count) for key in ("n_layer", "n_head", "n_kv_head", "dim_head")]
+        count = "whole number from 1 to 10^18"
+        figure = "number from 1e-9 to 1e15"
         wrong = ["0", "-1", "true", "false", '"8"', "null", "[8]", "{}", "1e999", "-0.0", "1e300"]
-        for section, key, allowed in keys:
-            for value in [*wrong, *(["1.5", "2.0"] if section == "Model" else [])]:
-                change = {key: "SET"}
-                path = self.config(change) if section == "GPU" else self.config(None, change)
-                text = Path(path).read_text().replace('"SET"', value)
+        for key in "fp16 fp32 memory bandwidth pcie bf16 tf32 fp8 int8 fp4 nvlink".split():
+            for value in wrong:
                 with self.subTest(key=key, value=value):
-                    error = self.refusal("--config", self.written(text))
-                    self.assertIn(f"config.json: {section}.{key} must be a {allowed}, not ", error)
+                    self.assert_refused("GPU", key, value, figure)
+        for key in ("n_layer", "n_head", "n_kv_head", "dim_head"):
+            for value in [*wrong, "1.5", "2.0"]:
+                with self.subTest(key=key, value=value):
+                    self.assert_refused("Model", key, value, count)
+
+    def assert_refused(self, section: str, key: str, value: str, allowed: str) -> None:
+        """That a config is refused that has this JSON for a value, saying what is allowed."""
+        config = {name: dict(figures) for name, figures in CONFIG.items()}
+        config[section][key] = "SET"
+        text = json.dumps(config).replace('"SET"', value)
+        error = self.refusal("--config", self.written(text))
+        self.assertIn(f"config.json: {section}.{key} must be a {allowed}, not ", error)
 
     def test_quotes_what_it_found(self) -> None:
         for value, quoted in (
@@ -204,7 +217,10 @@ class Config(ScriptTest):
         # One precision is enough: TPUs and Gaudis have neither FP16 nor FP32.
         for key, dtype in (("fp16", "fp32"), ("fp32", "fp16")):
             self.answer("--config", self.config(drop=f"GPU.{key}"), "--dtype", dtype)
-        none = {"GPU": {"model": "X", "memory": 1, "bandwidth": 1, "pcie": 1}, "Model": CONFIG["Model"]}
+        none = {
+            "GPU": {"model": "X", "memory": 1, "bandwidth": 1, "pcie": 1},
+            "Model": CONFIG["Model"],
+        }
         error = self.refusal("--config", self.written(json.dumps(none)))
         self.assertIn("--dtype fp32: X has no figure for it", error)
         error = self.refusal("--config", self.written("{}"))
@@ -238,7 +254,10 @@ class Config(ScriptTest):
             (b"[]", "it must be an object {...}, not a list"),
             (b'"x"', 'it must be an object {...}, not "x"'),
             (b'{"GPU": 3}', "GPU must be an object {...}, not 3"),
-            (b'{"GPU": {"model": "A", "fp16": NaN}}', "GPU.fp16 must be a number from 1e-9 to 1e15, not NaN"),
+            (
+                b'{"GPU": {"model": "A", "fp16": NaN}}',
+                "GPU.fp16 must be a number from 1e-9 to 1e15, not NaN",
+            ),
             (
                 b'{"GPU": {"model": "A", "fp16": -Infinity}}',
                 "GPU.fp16 must be a number from 1e-9 to 1e15, not -Infinity",
@@ -253,7 +272,9 @@ class Config(ScriptTest):
             (b" " * (2**24 + 1), "is larger than 16 MiB"),
         ):
             with self.subTest(text[:40]):
-                self.assertIn(f"config.json: {expected}", self.refusal("--config", self.written(text)))
+                self.assertIn(
+                    f"config.json: {expected}", self.refusal("--config", self.written(text))
+                )
 
     def test_not_a_file(self) -> None:
         link = self.folder / "link.json"
@@ -270,7 +291,9 @@ class Config(ScriptTest):
 
     def test_byte_order_mark_is_welcome(self) -> None:
         text = (ROOT / "config.json").read_bytes()
-        self.assertEqual(self.answer("--config", self.written(b"\xef\xbb\xbf" + text)), self.answer())
+        self.assertEqual(
+            self.answer("--config", self.written(b"\xef\xbb\xbf" + text)), self.answer()
+        )
 
     def test_flags_do_not_come_from_the_config(self) -> None:
         path = self.config(gpu={"model": "X1", "fp32": 39, "nvlink": 600})
@@ -288,7 +311,9 @@ class WhereTheConfigComesFrom(ScriptTest):
             self.assertIn("1 beside GPUs", self.answer())
             self.written("{", "config.json")
             self.assertIn("config.json: is not JSON", self.refusal())
-        self.assertEqual(built_in, self.answer("--format", "json"))  # the shipped file says the same
+        self.assertEqual(
+            built_in, self.answer("--format", "json")
+        )  # the shipped file says the same
 
     def test_never_the_current_folder(self) -> None:
         self.config(gpu={"model": "elsewhere"})
@@ -299,7 +324,9 @@ class WhereTheConfigComesFrom(ScriptTest):
         self.config(gpu={"model": "elsewhere"})
         command = [sys.executable, "-", "--format", "summary"]
         options: dict[str, Any] = {"cwd": self.folder, "capture_output": True, "text": True}
-        out = subprocess.run(command, check=True, input=SCRIPT.read_text(), timeout=60, **options).stdout
+        out = subprocess.run(
+            command, check=True, input=SCRIPT.read_text(), timeout=60, **options
+        ).stdout
         self.assertIn("1 x A100 (from built-in config)", out)
 
     def test_standard_input(self) -> None:
@@ -307,7 +334,7 @@ class WhereTheConfigComesFrom(ScriptTest):
         self.assertIn("1 piped GPUs", process("--config", "-", input=text).stdout)
         error = process("--config", "-", input="{").stderr
         self.assertIn("standard input: is not JSON", error)
-        model = {"model_type": "llama", "vocab_size": 9}  # the class's own sizes
+        model = {"model_type": "llama", "vocab_size": 9}  # the sizes of its class
         flags = ["--gpu", "h100-sxm", "--model", "-", "--set", "Model.params_b=7,70"]
         out = process(*flags, input=json.dumps(model)).stdout
         self.assertRegex(out, r" total +step limit\n +7 .* ms .*\n +70 .* ms!")
@@ -326,4 +353,6 @@ class NoStandardStreams(ScriptTest):
     def test_no_standard_output(self) -> None:
         with without_stream("stdout"), mock.patch.object(sys, "stderr") as stderr:
             self.assertEqual(attn_bottleneck.main([]), 1)
-        stderr.write.assert_called_once_with("attn_bottleneck.py: error: standard output is closed\n")
+        stderr.write.assert_called_once_with(
+            "attn_bottleneck.py: error: standard output is closed\n"
+        )

@@ -36,11 +36,15 @@ class Pipes(ScriptTest):
 
     @unittest.skipUnless(FULL_DISK, "no /dev/full here")
     def test_full_disk_is_one_line(self) -> None:
-        expected = "attn_bottleneck.py: error: standard output cannot be written: No space left on device\n"
+        error = "standard output cannot be written: No space left on device"
+        expected = f"attn_bottleneck.py: error: {error}\n"
         for buffering in ("", "1"):
             for argv in ((), ("--help",), ("--version",)):
                 with self.subTest(argv, unbuffered=buffering):
-                    with mock.patch.dict(os.environ, PYTHONUNBUFFERED=buffering), open("/dev/full", "w") as full:
+                    with (
+                        mock.patch.dict(os.environ, PYTHONUNBUFFERED=buffering),
+                        open("/dev/full", "w") as full,
+                    ):
                         result = process(*argv, stdout=full)
                     self.assertEqual((result.returncode, result.stderr), (1, expected))
 
@@ -51,7 +55,11 @@ class Pipes(ScriptTest):
 
     def test_failing_output_in_this_process(self) -> None:
         """The same two ends, where coverage sees them."""
-        ends = ((BrokenPipeError(), 0), (OSError(28, "No space left"), 1), (KeyboardInterrupt(), 130))
+        ends = (
+            (BrokenPipeError(), 0),
+            (OSError(28, "No space left"), 1),
+            (KeyboardInterrupt(), 130),
+        )
         for error, code in ends:
             with (
                 self.subTest(error),
@@ -66,7 +74,9 @@ class Pipes(ScriptTest):
     def test_interrupt_is_quiet(self) -> None:
         command = [sys.executable, str(SCRIPT), "--seq", f"1:{10**18}", "--format", "csv"]
         # Children of a shell's background job ignore it, unless this process handles it.
-        self.addCleanup(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
+        self.addCleanup(
+            signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler)
+        )
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
             assert child.stdout is not None
             child.stdout.readline()
@@ -100,18 +110,24 @@ class Start(ScriptTest):
         ):
             runpy.run_path(str(SCRIPT), run_name="__main__")
         self.assertEqual(stopped.exception.code, 2)
-        stderr.write.assert_called_once_with("attn_bottleneck.py: error: Python 3.9 or newer is needed\n")
+        stderr.write.assert_called_once_with(
+            "attn_bottleneck.py: error: Python 3.9 or newer is needed\n"
+        )
 
     def test_output_is_the_same_under_any_locale(self) -> None:
         plain = process(env={"PATH": os.environ["PATH"], "LC_ALL": "C"})
         self.assertEqual(plain.stdout, run().out)
 
     def test_only_the_standard_library_is_imported(self) -> None:
-        bare = subprocess.run([sys.executable, "-I", "-S", str(SCRIPT)], capture_output=True, text=True, check=False)
+        bare = subprocess.run(
+            [sys.executable, "-I", "-S", str(SCRIPT)], capture_output=True, text=True, check=False
+        )
         self.assertEqual((bare.returncode, bare.stdout), (0, run().out))
 
     def test_top_level_holds_nothing_else(self) -> None:
-        tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+        tracked = subprocess.run(
+            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         if tracked.returncode:
             self.skipTest("not a git checkout")
         visible = {line.split("/")[0] for line in tracked.stdout.splitlines()}

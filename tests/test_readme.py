@@ -6,7 +6,7 @@ import re
 import shlex
 
 import attn_bottleneck
-from tests.support import ROOT, SHARED, ScriptTest, fit_of_h100, run
+from tests.support import ROOT, ScriptTest, fit_of_h100, needs_shared, run
 
 README = (ROOT / "README.md").read_text()
 
@@ -29,14 +29,14 @@ class Readme(ScriptTest):
             if (program, script) == ("python3", "attn_bottleneck.py"):
                 run_here += 1
                 with self.subTest(command):
-                    if argv == "--measured attention.csv --gpu h100-sxm --fit".split():
-                        if not (SHARED / "silicon").is_dir():
-                            self.skipTest("../shared/silicon is not here")
-                        result = fit_of_h100("attention.csv")
-                    else:
-                        result = run(*argv)
+                    result = run(*argv)
                     self.assertShown(result.out + result.err, output)
         self.assertGreaterEqual(run_here, 2)
+
+    @needs_shared("silicon")
+    def test_fit_prints_what_is_shown(self) -> None:
+        command = "python3 tests/fit.py attention.csv --gpu h100-sxm"
+        self.assertShown(fit_of_h100("attention.csv").out, dict(shown_commands())[command])
 
     def assertShown(self, printed: str, shown: str) -> None:  # noqa: N802
         """What is printed, but for what a line of three dots leaves out."""

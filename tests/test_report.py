@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from fractions import Fraction
+from typing import NamedTuple
 
 from tests.support import ROOT, SHARED, ScriptTest, needs_shared
 
@@ -19,7 +20,9 @@ SPEC = {
 
 TOO_LARGE = "attn_bottleneck.py: warning: the KV cache does not fit: "
 
-RESULT = re.compile(r"FLOPS: (\d+)|time.*: +([-+.e\d]+)s$|= (\d+) bytes|Requirement.*: ([.\d]+) TB/s", re.MULTILINE)
+RESULT = re.compile(
+    r"FLOPS: (\d+)|time.*: +([-+.e\d]+)s$|= (\d+) bytes|Requirement.*: ([.\d]+) TB/s", re.MULTILINE
+)
 
 
 def results(report: str) -> list[str]:
@@ -39,8 +42,8 @@ class Documented(ScriptTest):
     @needs_shared("spec")
     def test_documents_are_the_users(self) -> None:
         for name in SPEC:
-            theirs = (SHARED / "spec" / f"{name}.txt").read_bytes()
-            self.assertEqual((DOCUMENTED / f"{name}.txt").read_bytes(), theirs)
+            original = (SHARED / "spec" / f"{name}.txt").read_bytes()
+            self.assertEqual((DOCUMENTED / f"{name}.txt").read_bytes(), original)
 
 
 def matrix_product_flops(rows: int, inner: int, columns: int) -> int:
@@ -53,63 +56,118 @@ def matrix_product_flops(rows: int, inner: int, columns: int) -> int:
     return multiplications + additions
 
 
+class RandomCase(NamedTuple):
+    """Figures of a small model and its work on GPUs with NVIDIA's A100's rates."""
+
+    n_layer: int
+    n_kv_head: int
+    group: int  # heads that share a K/V head
+    width: int
+    batch: int
+    seq: int
+    ngpu: int
+    generation: bool
+    dtype: str
+
+    @property
+    def heads(self) -> int:
+        return self.n_kv_head * self.group
+
+    @property
+    def element(self) -> int:
+        """Bytes of one."""
+        return {"fp32": 4, "fp16": 2, "fp8": 1, "tf32": 4}[self.dtype]
+
+    @property
+    def read(self) -> int:
+        """Bytes of K, or of V, that a layer reads: the generated row is still on chip."""
+        rows = self.seq - 1 if self.generation else self.seq
+        return self.batch * self.n_kv_head * rows * self.width * self.element
+
+    def results(self) -> list[str]:
+        """The report's results, worked out by counting."""
+        query = 1 if self.generation else self.seq
+        scores = matrix_product_flops(query, self.width, self.seq)
+        values = matrix_product_flops(query, self.seq, self.width)
+        return [
+            *self.product_results(scores, exchanged=query * self.seq),
+            *self.product_results(values, exchanged=query * self.width),
+        ]
+
+    def product_results(self, head_flops: int, exchanged: int) -> list[str]:
+        """Of a product of so many FLOPs a head, and so many elements of its result."""
+        peak = {"fp32": 19.5, "fp16": 312, "fp8": 624, "tf32": 156}[self.dtype]
+        flops = head_flops * self.batch * self.heads
+        compute = Fraction(flops) / (Fraction(peak) * 10**12)
+        memory = Fraction(self.read, 1935 * 10**9)
+        texts = [f"{flops}", f"{float(compute / self.ngpu):.3e}"]
+        texts += [f"{self.read}", f"{float(memory / self.ngpu):.3e}"]
+        if self.ngpu > 1:
+            moved = exchanged * self.batch * self.heads * self.element
+            sync = Fraction(moved, 64 * 10**9)
+            required = self.read / (compute + sync) / 10**12
+            texts += [f"{moved}", f"{float(sync):.3e}", f"{float(required):.3f}"]
+        texts.append(f"{float(self.read / compute / 10**12):.3f}")
+        return texts
+
+
+def random_case(draw: random.Random) -> RandomCase:
+    return RandomCase(
+        n_layer=draw.randint(1, 6),
+        n_kv_head=draw.randint(1, 6),
+        group=draw.randint(1, 6),
+        width=draw.randint(1, 6),
+        batch=draw.randint(1, 4),
+        seq=draw.randint(1, 12),
+        ngpu=draw.randint(1, 5),
+        generation=draw.random() < 0.5,
+        dtype=draw.choice(["fp32", "fp16", "fp8", "tf32"]),
+    )
+
+
 class Arithmetic(ScriptTest):
     def test_random_shapes_against_counting(self) -> None:
         draw = random.Random(20261123)
         for _ in range(300):
-            layers, kv_head, group, width = (draw.randint(1, 6) for _ in range(4))
-            batch, seq, gpus = draw.randint(1, 4), draw.randint(1, 12), draw.randint(1, 5)
-            generation = draw.random() < 0.5
-            dtype, element = draw.choice([("fp32", 4), ("fp16", 2), ("fp8", 1), ("tf32", 4)])
-            gpu = {"fp8": 624, "tf32": 156}
-            head = kv_head * group
-            model = {"n_layer": layers, "n_head": head, "n_kv_head": kv_head, "dim_head": width}
-            argv = ["--config", self.config(gpu, model), "--dtype", dtype, "--seq", str(seq)]
-            argv += ["--ngpu", str(gpus), "--batch", str(batch), "--gen", str(generation)]
-
-            peak = {"fp32": 19.5, "fp16": 312, "fp8": 624, "tf32": 156}[dtype]
-            query, rows = (1, seq - 1) if generation else (seq, seq)
-            read = sum(element for _ in range(batch * kv_head * rows * width))
-            expected = []
-            for each_flops, shared in (
-                (matrix_product_flops(query, width, seq), query * seq),
-                (matrix_product_flops(query, seq, width), query * width),
-            ):
-                flops = each_flops * batch * head
-                compute = Fraction(flops) / (Fraction(peak) * 10**12)
-                memory = Fraction(read, 1935 * 10**9)
-                expected += [f"{flops}", f"{float(compute / gpus):.3e}"]
-                expected += [f"{read}", f"{float(memory / gpus):.3e}"]
-                if gpus > 1:
-                    moved = shared * batch * head * element
-                    sync = Fraction(moved, 64 * 10**9)
-                    required = read / (compute + sync) / 10**12
-                    expected += [f"{moved}", f"{float(sync):.3e}", f"{float(required):.3f}"]
-                expected.append(f"{float(read / compute / 10**12):.3f}")
-            with self.subTest(argv=argv[2:], model=model):
-                report = self.answer(*argv)
-                self.assertEqual(results(report), expected)
-                cached = 2 * layers * read
-                cut = f"{cached} bytes" if cached < 1000 else f"{cached // 1000} KB"
-                self.assertIn(f"Cached KV size ({dtype.upper()}): {cut}\n", report)
-                self.assertEqual("with sync" in report, gpus > 1)
+            case = random_case(draw)
+            model = {
+                "n_layer": case.n_layer,
+                "n_head": case.heads,
+                "n_kv_head": case.n_kv_head,
+                "dim_head": case.width,
+            }
+            config = self.config({"fp8": 624, "tf32": 156}, model)
+            flags = f"--dtype {case.dtype} --seq {case.seq} --ngpu {case.ngpu}"
+            flags += f" --batch {case.batch} --gen {case.generation}"
+            with self.subTest(case):
+                report = self.answer("--config", config, *flags.split())
+                self.assertEqual(results(report), case.results())
+                cached = 2 * case.n_layer * case.read
+                size = f"{cached} bytes" if cached < 1000 else f"{cached // 1000} KB"
+                self.assertIn(f"Cached KV size ({case.dtype.upper()}): {size}\n", report)
+                self.assertEqual("with sync" in report, case.ngpu > 1)
 
     def test_times_are_the_busiest_gpus(self) -> None:
         """8 heads of 16, 2 of K and V, 10 keys, at 19.5 TFLOP/s and 1,935 GB/s, by hand."""
         config = self.config(model={"n_layer": 1, "n_head": 8, "n_kv_head": 2, "dim_head": 16})
-        scores, values, read = 8 * 10 * 31, 8 * 16 * 19, 2 * 16 * 9 * 4
-        for flags, computed, held in (  # the parts of FLOPs, and of K and V
+        scores = 8 * 10 * 31
+        values = 8 * 16 * 19
+        read = 2 * 16 * 9 * 4
+        # The parts of FLOPs, and of K and V.
+        for flags, computed, held in (
             ("--ngpu 4 --split head", 4, 2),  # two of the four GPUs hold the same K/V head
             ("--ngpu 2 --split head", 2, 2),
             ("--ngpu 4 --split seq", 4, 4),
             ("--ngpu 4 --split batch", 1, 1),  # one sequence: one GPU works
         ):
             report = self.answer("--config", config, "--seq", "10", *flags.split())
+            memory = f"{read / 1935e9 / held:.3e}"
             expected = []
             for flops in (scores, values):
-                expected += [f"{flops / 19.5e12 / computed:.3e}", f"{read / 1935e9 / held:.3e}"]
+                expected += [f"{flops / 19.5e12 / computed:.3e}", memory]
             with self.subTest(flags):
-                self.assertEqual(re.findall(r"(?:Computation|Memory) time.*:  (.*)s", report), expected)
+                times = re.findall(r"(?:Computation|Memory) time.*:  (.*)s", report)
+                self.assertEqual(times, expected)
 
     def test_exact_at_any_length(self) -> None:
         # By hand: 96 heads x 1e12 keys x 255; 96 x 128 x (2e12 - 1); 96 x 128 x (1e12 - 1) x 4.
@@ -200,7 +258,9 @@ class Labels(ScriptTest):
         self.assertIn("Read Key Matrix (FP32): 2 x 96 x (128 x 4) x 4 = 393216 bytes\n", report)
 
     def test_exchanges_of_a_fused_kernel_end_it(self) -> None:
-        """Half of 96 queries of 128, partial outputs of 128 and 4 bytes; 96 x 128 outputs; 32 GB/s a direction."""
+        """Half of 96 queries of 128, partial outputs of 128 and 4 bytes; 96 x 128 outputs; 32 GB/s
+        a direction.
+        """
         report = self.answer("--fused", "--ngpu", "2")
         end = """
 --------------------------------------

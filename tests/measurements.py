@@ -1,0 +1,73 @@
+"""Measured times that tests hold estimates and bounds against."""
+
+# Quoted from the public measurement tables of NVIDIA's aiconfigurator (Apache-2.0): one layer's
+# attention core on one GPU, activations in BF16, causal, the fastest of vLLM 0.24, SGLang 0.5.14
+# and TensorRT-LLM 1.3rc20 (A100: vLLM 0.14, SGLang 0.5.10; L40S: SGLang 0.5.10).
+ATTENTION = """\
+gpu,phase,batch,seq,n_head,n_kv_head,dim_head,window,kv_dtype,latency_us
+A100-80GB-SXM,decode,32,128,1,1,128,0,bf16,11.451
+A100-80GB-SXM,decode,16,16,32,8,128,0,bf16,16.637
+A100-80GB-SXM,decode,256,32,32,2,128,0,bf16,34.661
+A100-80GB-SXM,decode,512,128,4,4,128,0,bf16,98.213
+A100-80GB-SXM,decode,128,1024,64,8,128,0,bf16,351.216
+A100-80GB-SXM,decode,2048,1024,2,2,128,0,bf16,1354.165
+A100-80GB-SXM,prefill,16,16,4,1,128,0,bf16,11.867
+A100-80GB-SXM,prefill,64,1,16,4,128,0,bf16,23.488
+A100-80GB-SXM,prefill,128,32,16,16,128,0,bf16,132.901
+A100-80GB-SXM,prefill,2,4096,16,8,128,0,bf16,848.186
+A100-80GB-SXM,prefill,2,8192,64,64,128,0,bf16,11686.52
+A100-80GB-SXM,prefill,8,12288,32,8,128,0,bf16,48977.512
+H100-SXM,decode,16,32,4,1,64,0,bf16,7.984
+H100-SXM,decode,32,4,32,8,256,0,bf16,16.128
+H100-SXM,decode,512,32,48,8,128,0,fp8,54.875
+H100-SXM,decode,8,131072,6,1,128,0,bf16,190.656
+H100-SXM,decode,256,16384,2,1,128,0,bf16,693.365
+H100-SXM,decode,32,8192,16,16,256,0,bf16,1401.323
+H100-SXM,prefill,1,64,8,1,128,0,bf16,12.126
+H100-SXM,prefill,16,64,64,8,64,128,bf16,22.627
+H100-SXM,prefill,256,64,8,2,128,0,fp8,130.971
+H100-SXM,prefill,32,512,32,32,256,0,bf16,839.136
+H100-SXM,prefill,8,10240,40,8,128,8192,bf16,10697.304
+H100-SXM,prefill,8,12288,64,1,128,0,fp8,25833.26
+B200-SXM,decode,1,64,10,2,128,0,fp8,8.784
+B200-SXM,decode,128,2048,16,1,64,0,fp8,14.837
+B200-SXM,decode,2048,4,2,1,256,1024,bf16,46.928
+B200-SXM,decode,1024,16,128,8,128,0,bf16,114.261
+B200-SXM,decode,1024,1024,8,4,128,0,bf16,304.034
+B200-SXM,decode,1024,16,96,96,128,0,bf16,1038.883
+B200-SXM,prefill,1,32,16,1,128,0,bf16,10.382
+B200-SXM,prefill,16,16,40,8,64,0,bf16,23.013
+B200-SXM,prefill,128,64,40,2,64,128,fp8,106.299
+B200-SXM,prefill,256,256,24,8,256,0,bf16,686.178
+B200-SXM,prefill,128,1024,96,8,256,0,bf16,8620.835
+B200-SXM,prefill,8,16384,64,2,64,0,bf16,23297.356
+L40S,decode,128,32,12,1,128,0,bf16,8.704
+L40S,decode,64,16,64,8,128,0,fp8,20.651
+L40S,decode,2048,128,4,2,64,128,fp8,76.629
+L40S,decode,2048,16,16,8,64,128,bf16,366.592
+L40S,decode,8,32768,40,8,128,0,bf16,1489.205
+L40S,decode,128,4096,16,4,256,0,bf16,2966.528
+L40S,prefill,2,1,8,1,128,0,bf16,8.672
+L40S,prefill,2,512,12,12,64,0,fp8,22.869
+L40S,prefill,128,1,96,96,128,0,bf16,119.467
+L40S,prefill,4,4096,64,4,64,128,bf16,814.08
+L40S,prefill,32,4096,24,2,64,0,bf16,11693.055
+L40S,prefill,8,12288,48,1,64,0,fp8,48000.158
+"""
+LATENT = """\
+gpu,phase,batch,seq,n_head,\
+kv_lora_rank,qk_rope_head_dim,qk_nope_head_dim,v_head_dim,kv_dtype,latency_us
+H100-SXM,decode,1024,512,32,512,64,128,128,bf16,268.608
+H100-SXM,prefill,8,8192,4,512,64,128,128,bf16,1227.285
+B200-SXM,decode,4,131072,1,512,64,128,128,bf16,122.683
+B200-SXM,prefill,128,512,16,512,64,128,128,bf16,421.765
+"""
+ALL_REDUCE = """\
+gpu,ngpu,bytes,latency_us
+H100-SXM,2,16384,2.689
+H100-SXM,2,67108864,246.804
+H100-SXM,4,16384,2.91
+H100-SXM,4,67108864,321.876
+L40S,2,16384,6.208
+L40S,2,67108864,3333.857
+"""
