@@ -31,18 +31,22 @@ Symbols
 Formulas, one layer (the README has them all, with what windows and latents change)
 
     pairs            Q S unfused; fused: the sum over the Q rows of the keys each may see
-    FLOPs            B H pairs (2d - 1) for S = Q K^T, B H d (2 pairs - Q) for A = S V
+    FLOPs            B H pairs (2d - 1) for the scores, B H d (2 pairs - Q) for the outputs
     K and V read     2 B K d rows e; rows = S - 1 if one token is generated (the new row is
                      still on chip), else S
     other traffic    Q read and A written, 2 B H Q d e; unfused 4 B H Q S e more
     compute, memory  FLOPs / P and bytes / W of the busiest of n GPUs
-    sync             unfused, keys split: scores and values / N; fused: queries, or keys and
-                     values, whichever is less, / M; the output's all-reduce, B Q D e / M;
-                     sequences split: nothing
+    sync             unfused, keys split: scores and values / N; fused: (n - 1)/n of the
+                     queries, or of keys and values, whichever is less, / M; the output's
+                     all-reduce, B Q D e / M; sequences split: nothing
     bound            max(sum over kernels of max(compute, memory), sync): no implementation is
                      faster
-    estimate         compute + memory + sync + overhead at the rates that kernels reach
+    estimate         compute + memory (of kernels that overlap them the larger) + sync +
+                     overhead, at the rates that measured kernels reach
     KV cache         2 L B K d rows e
+
+`report` is the worked example that this tool began with, on the config's own figures: one layer,
+product by product, unfused, the keys split.
 
 Assumptions: peaks are dense; one multiply-add is two FLOPs; GB = 1e9 bytes; weights are spread
 evenly. Counts are exact.
@@ -95,17 +99,16 @@ def catalogue(table: str) -> Mapping[str, Mapping[str, Any]]:
     """
     head, *lines = table.partition("\n\n")[0].splitlines()
     *words, last = re.finditer(r"\S+", head)
-    key_at = {}  # by both edges
-    for word in words:
-        key_at[word.start()] = word[0]
-        key_at[word.end()] = word[0]
+    key_from = {word.start(): word[0] for word in words}
+    key_to = {word.end(): word[0] for word in words}
     rows = {}
     for line in lines:
         name, *cells = re.finditer(r"\S+", line[: last.start()])
         texts = {last[0]: line[last.start() :].strip()}
         for cell in cells:
-            edge = cell.start() if cell.start() in key_at else cell.end()
-            texts[key_at[edge]] = cell[0]
+            begins = cell.start() in key_from
+            key = key_from[cell.start()] if begins else key_to[cell.end()]
+            texts[key] = cell[0]
         row: dict[str, Any] = {}
         for key, text in texts.items():
             if key != "note" and text not in ("", "-"):
@@ -147,7 +150,8 @@ def dashed(name: str) -> str:
     return name if "." in name else name.replace("_", "-")
 
 
-Figures = Mapping[str, Any]  # by the config's keys, but in base units
+Values = Mapping[str, Any]  # by name
+Figures = Values  # by the config's keys, but in base units: seconds, bytes, parameters
 Lines = Iterator[str]
 
 
@@ -211,6 +215,25 @@ MAX_LISTED = 10**6  # values of a flag that are not one range in steps
 MULTIPLES = {"": 1, "K": 2**10, "M": 2**20}
 
 
+def typed_count(text: str) -> int | None:
+    count = re.fullmatch("([0-9]{1,40})([KkMm]?)", text)
+    if not count:
+        return None
+    if re.match("0[0-9]", text):
+        raise InputError(
+            f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count"
+        )
+    return int(count[1]) * MULTIPLES[count[2].upper()]
+
+
+def typed_figure(text: str) -> float | None:
+    if not re.fullmatch("[0-9.eE+-]*[0-9]", text):
+        return None
+    with contextlib.suppress(ValueError):
+        return float(text) + 0.0  # no -0.0
+    return None
+
+
 class Key(NamedTuple):
     """What a value of the config or of a flag may be, and what one of its unit is in base units."""
 
@@ -244,27 +267,39 @@ class Key(NamedTuple):
         return InputError(f"must be {self.allowed.format(least=self.least)}, not {quoted(value)}")
 
 
-def typed_count(text: str) -> int | None:
-    count = re.fullmatch("([0-9]{1,40})([KkMm]?)", text)
-    if not count:
-        return None
-    if re.match("0[0-9]", text):
-        raise InputError(
-            f"begins with 0: {quoted(text)}; a comma makes a list, 131072 is one count"
-        )
-    return int(count[1]) * MULTIPLES[count[2].upper()]
-
-
-def typed_figure(text: str) -> float | None:
-    if not re.fullmatch("[0-9.eE+-]*[0-9]", text):
-        return None
-    with contextlib.suppress(ValueError):
-        return float(text) + 0.0  # no -0.0
-    return None
-
-
 COUNT = Key("a whole number from {least} to 10^18", least=1, most=MAX_COUNT, whole=True)
 FIGURE = Key()
+
+
+def stepped_values(first: float, last: float, step: float, by_factor: bool) -> list[float]:
+    """From the first value to the last in steps, or by a factor."""
+    end = last * (1 + 1e-12)  # steps such as .1 pass it by a rounding error
+    values: list[float] = []
+    value = first
+    while value <= end and len(values) <= MAX_LISTED:
+        values.append(value)
+        value = value * step if by_factor else first + len(values) * step
+    return values
+
+
+def run_of_values(part: str, key: Key) -> Sequence[Any]:
+    """A value, or FIRST:LAST, FIRST:LAST:STEP or FIRST:LAST:xFACTOR."""
+    low, *rest = part.split(":")
+    first = key.typed(low)
+    last = key.typed(rest[0]) if rest else first
+    step_text = rest[1] if len(rest) > 1 else "1"
+    by_factor = step_text.startswith(("x", "X"))
+    if by_factor:
+        step_text = step_text[1:]
+    step = (COUNT if key.whole else FIGURE).typed(step_text)
+    stands_still = by_factor and (step <= 1 or not first)
+    if len(rest) > 2 or first > last or stands_still:
+        raise InputError(
+            f"{quoted(part)} must be FIRST:LAST, from small to large; :STEP or :xFACTOR may follow"
+        )
+    if key.whole and not by_factor:
+        return range(first, last + 1, step)
+    return stepped_values(first, last, step, by_factor) if rest else [first]
 
 
 def values_flag(text: str, key: Key = COUNT) -> Sequence[Any]:
@@ -279,33 +314,6 @@ def values_flag(text: str, key: Key = COUNT) -> Sequence[Any]:
     if sum(map(len, runs)) > MAX_LISTED:
         raise InputError(f"lists at most {MAX_LISTED} values, beside one range in steps")
     return list(itertools.chain.from_iterable(runs))
-
-
-def run_of_values(part: str, key: Key) -> Sequence[Any]:
-    """A value, or FIRST:LAST, FIRST:LAST:STEP or FIRST:LAST:xFACTOR."""
-    low, *rest = part.split(":")
-    high = rest[0] if rest else low
-    step = rest[1] if len(rest) > 1 else "1"
-    first = key.typed(low)
-    last = key.typed(high)
-    by_factor = step.startswith(("x", "X"))
-    if by_factor:
-        step = step[1:]
-    amount = (COUNT if key.whole else FIGURE).typed(step)
-    endless = by_factor and (amount <= 1 or not first)
-    if len(rest) > 2 or first > last or endless:
-        raise InputError(
-            f"{quoted(part)} must be FIRST:LAST, from small to large; :STEP or :xFACTOR may follow"
-        )
-    if key.whole and not by_factor:
-        return range(first, last + 1, amount)
-    if not rest:
-        return [first]
-    end = last * (1 + 1e-12)
-    values = [first]
-    while values[-1] < end and len(values) <= MAX_LISTED:
-        values.append(values[-1] * amount if by_factor else first + len(values) * amount)
-    return values if values[-1] <= end else values[:-1]
 
 
 def names_flag(known: Collection[str]) -> Callable[[str], Sequence[str]]:
@@ -449,7 +457,7 @@ class LinkConstants(NamedTuple):
     """
 
     latency_s: float
-    hop_s: float  # more where more GPUs take part
+    hop_s: float  # for each doubling of the GPUs; round a ring for each step
     efficiency: float  # part of the datasheet's rate
     two_shot_s: float | None = None  # a two-shot all-reduce starts later than a one-shot
     library_s: float | None = None  # start of an all-reduce above 16 MiB
@@ -519,7 +527,9 @@ class Workload(NamedTuple):
 
 
 def phase_of(query: int, seq: int, generates: bool) -> str:
-    """All rows new is "prefill", one new row, still on chip, "decode", and in between "extend"."""
+    """One row that is generated, or added to others, is "decode": it is still on chip. All rows new
+    is "prefill", and in between "extend".
+    """
     if query == 1 and (generates or seq > 1):
         return "decode"
     return "prefill" if query == seq else "extend"
@@ -644,7 +654,7 @@ class Mixer(Protocol):
         """What a summary says of it beside heads and widths."""
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> Values:
         """What JSON says of it beside heads and widths."""
 
     def kept(self, work: Workload) -> list[Kept]:
@@ -664,8 +674,48 @@ def causal_pairs(seq: int, query: int, window: int) -> int:
     (21, 20)
     """
     context = seq - query
-    growing = min(query, max(0, (window or seq) - context))
+    growing = min(query, max(0, (window or seq) - context))  # rows that see all before them
     return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
+
+
+def attention_kernels(operands: Operands, tiling: Tiling, fused: bool) -> list[Kernel]:
+    query = Traffic("rows", operands.q_bytes)
+    output = Traffic("rows", operands.a_bytes)
+    scores = Traffic("scores", operands.s_bytes)
+    exponentials = tiling.n_head * tiling.pairs
+    if not fused:
+        keys = Traffic("kv", operands.k_bytes)
+        values = Traffic("kv", operands.v_bytes)
+        return [
+            Kernel(
+                name="S = Q K^T",
+                flops=operands.scores_flops,
+                traffic=[keys, query, scores],
+                tiling=tiling,
+            ),
+            Kernel(
+                name="softmax",
+                flops=0,
+                traffic=[scores, scores],
+                exponentials=exponentials,
+                tiling=tiling,
+            ),
+            Kernel(
+                name="A = S V",
+                flops=operands.values_flops,
+                traffic=[values, scores, output],
+                tiling=tiling,
+            ),
+        ]
+    fused_kernel = Kernel(
+        name="attention",
+        flops=operands.scores_flops + operands.values_flops,
+        traffic=[Traffic("kv", operands.kv_bytes), query, output],
+        exponentials=exponentials,
+        tiling=tiling,
+        overlaps=operands.latent_form == "absorbed",
+    )
+    return [fused_kernel]
 
 
 def softmax_attention(
@@ -715,46 +765,6 @@ def softmax_attention(
     )
 
 
-def attention_kernels(operands: Operands, tiling: Tiling, fused: bool) -> list[Kernel]:
-    query = Traffic("rows", operands.q_bytes)
-    output = Traffic("rows", operands.a_bytes)
-    scores = Traffic("scores", operands.s_bytes)
-    exponentials = tiling.n_head * tiling.pairs
-    if not fused:
-        keys = Traffic("kv", operands.k_bytes)
-        values = Traffic("kv", operands.v_bytes)
-        return [
-            Kernel(
-                name="S = Q K^T",
-                flops=operands.scores_flops,
-                traffic=[keys, query, scores],
-                tiling=tiling,
-            ),
-            Kernel(
-                name="softmax",
-                flops=0,
-                traffic=[scores, scores],
-                exponentials=exponentials,
-                tiling=tiling,
-            ),
-            Kernel(
-                name="A = S V",
-                flops=operands.values_flops,
-                traffic=[values, scores, output],
-                tiling=tiling,
-            ),
-        ]
-    fused_kernel = Kernel(
-        name="attention",
-        flops=operands.scores_flops + operands.values_flops,
-        traffic=[Traffic("kv", operands.kv_bytes), query, output],
-        exponentials=exponentials,
-        tiling=tiling,
-        overlaps=operands.latent_form == "absorbed",
-    )
-    return [fused_kernel]
-
-
 class GroupedAttention(NamedTuple):
     """Attention of query heads that share K/V heads in groups, to all keys or to those of a
     window.
@@ -783,7 +793,7 @@ class GroupedAttention(NamedTuple):
         return [f"window {self.window}"] if self.window else []
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> Values:
         return {"window_keys": self.window or None}
 
     def kept(self, work: Workload) -> list[Kept]:
@@ -836,7 +846,7 @@ class LatentAttention(NamedTuple):
         return [f"window {self.window}"] if self.window else []
 
     @property
-    def figures(self) -> Figures:
+    def figures(self) -> Values:
         return {"window_keys": self.window or None}
 
     def kept(self, work: Workload) -> list[Kept]:
@@ -916,6 +926,11 @@ class Parameters(NamedTuple):
     active_part: float = 1.0  # of these, that one token uses
 
 
+def shares_heads(mixer: Mixer, ngpu: int) -> bool:
+    whole_kv_heads = mixer.n_kv_head % ngpu == 0 or ngpu % mixer.n_kv_head == 0
+    return mixer.n_head % ngpu == 0 and whole_kv_heads
+
+
 class Model(NamedTuple):
     """The attention of a transformer, and how many parameters it has."""
 
@@ -936,19 +951,6 @@ class Model(NamedTuple):
         whole copies of one.
         """
         return all(shares_heads(layers.mixer, ngpu) for layers in self.layers)
-
-
-def shares_heads(mixer: Mixer, ngpu: int) -> bool:
-    whole_kv_heads = mixer.n_kv_head % ngpu == 0 or ngpu % mixer.n_kv_head == 0
-    return mixer.n_head % ngpu == 0 and whole_kv_heads
-
-
-def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, str]:
-    """How named GPUs share the work where no flag says it."""
-    return {
-        "split": "head" if model.divides(ngpu) else "seq",
-        "link": gpu.joining_link(ngpu),
-    }
 
 
 # ---------------------------------------------------------------------------------- reading
@@ -1045,10 +1047,10 @@ WHOLE_KEYS = {name for name, row in catalogue(MODEL_KEYS).items() if "whole" in 
 
 def base_name(key: str) -> str:
     """A key's name where its value is in base units: seconds, not microseconds."""
-    return key.replace("_us", "_s")
+    return f"{key.removesuffix('_us')}_s" if key.endswith("_us") else key
 
 
-def known_keys(given: object, known: Collection[str], where: str) -> dict[str, Any]:
+def checked_object(given: object, known: Collection[str], where: str) -> dict[str, Any]:
     """What is given itself, if it is an object with none but known keys."""
     if not isinstance(given, dict):
         raise InputError(f"{where} must be an object {{...}}, not {quoted(given)}")
@@ -1064,7 +1066,7 @@ def known_keys(given: object, known: Collection[str], where: str) -> dict[str, A
 def read_section(given: object, section: str, complete: bool = True) -> dict[str, Any]:
     """The checked values of one section of a config, in base units."""
     keys = CONFIG_KEYS[section]
-    given = known_keys(given, keys, section)
+    given = checked_object(given, keys, section)
     values = {}
     for name, key in keys.items():
         if name in given:
@@ -1108,12 +1110,12 @@ def made_gpu(figures: Figures, source: str) -> GPU:
     )
 
 
-def read_parameters(values: Figures) -> Parameters | None:
+def read_parameters(figures: Figures) -> Parameters | None:
     """The counts of a Model section and what sits in experts; InputError for what cannot be."""
-    total = values.get("params_b", 0)
-    active = values.get("active_params_b", total)
-    experts = values.get("n_expert")
-    chosen = values.get("n_expert_active")
+    total = figures.get("params_b", 0)
+    active = figures.get("active_params_b", total)
+    experts = figures.get("n_expert")
+    chosen = figures.get("n_expert_active")
     if active > total:
         counts = f"{active:.12g} of {total:.12g}"
         raise InputError(
@@ -1127,6 +1129,7 @@ def read_parameters(values: Figures) -> Parameters | None:
         return None
     if active > total * (1 - 1e-9):  # figures are rounded
         return Parameters(total=total, active=total)
+    # Without expert counts all weights count as experts'.
     part = chosen / experts if experts else active / total
     if active < total * part * (1 - 1e-9):
         allowed = f"at least {part:.3g} of params_b, the part of the experts that is active"
@@ -1135,7 +1138,7 @@ def read_parameters(values: Figures) -> Parameters | None:
     return Parameters(total=total, active=active, routed=min(total, routed), active_part=part)
 
 
-def made_mixer(widths: Mapping[str, Any], n_head: int, window: int) -> Mixer:
+def made_mixer(widths: Values, n_head: int, window: int) -> Mixer:
     """Attention of so many query heads, by what the config's keys say of K/V heads and widths."""
     if "kv_lora_rank" in widths:
         return LatentAttention(
@@ -1157,6 +1160,27 @@ def made_mixer(widths: Mapping[str, Any], n_head: int, window: int) -> Mixer:
         dim_v=widths.get("v_head_dim", widths["dim_head"]),
         window=window,
     )
+
+
+def made_layers(figures: Figures) -> tuple[Layers, ...]:
+    """Full layers and windowed ones, of those that there are."""
+    n_layer = figures["n_layer"]
+    without_cache = figures.get("n_layer_no_cache", 0)
+    window = figures.get("window", 0)
+    attending = n_layer - without_cache
+    windowed = figures.get("n_layer_window", attending if window else 0)
+    if windowed and not window:
+        raise InputError("Model.window is missing: n_layer_window needs it")
+    if attending < max(windowed, 1):
+        allowed = "must be more than n_layer_no_cache and hold n_layer_window"
+        raise InputError(f"Model.n_layer {allowed}: {n_layer}, {without_cache}, {windowed}")
+    layers = []
+    if attending > windowed:
+        full_mixer = made_mixer(figures, figures["n_head"], window=0)
+        layers.append(Layers(attending - windowed, full_mixer))
+    if windowed:
+        layers.append(Layers(windowed, made_mixer(figures, figures["n_head"], window)))
+    return tuple(layers)
 
 
 def made_model(
@@ -1184,28 +1208,7 @@ def made_model(
     )
 
 
-def made_layers(figures: Figures) -> tuple[Layers, ...]:
-    """Full layers and windowed ones, of those that there are."""
-    n_layer = figures["n_layer"]
-    without_cache = figures.get("n_layer_no_cache", 0)
-    window = figures.get("window", 0)
-    attending = n_layer - without_cache
-    windowed = figures.get("n_layer_window", attending if window else 0)
-    if windowed and not window:
-        raise InputError("Model.window is missing: n_layer_window needs it")
-    if attending < max(windowed, 1):
-        allowed = "must be more than n_layer_no_cache and hold n_layer_window"
-        raise InputError(f"Model.n_layer {allowed}: {n_layer}, {without_cache}, {windowed}")
-    layers = []
-    if attending > windowed:
-        full_mixer = made_mixer(figures, figures["n_head"], window=0)
-        layers.append(Layers(attending - windowed, full_mixer))
-    if windowed:
-        layers.append(Layers(windowed, made_mixer(figures, figures["n_head"], window)))
-    return tuple(layers)
-
-
-def changed_figures(figures: Figures, section: str, changes: Figures) -> Figures:
+def changed_figures(figures: Figures, section: str, changes: Values) -> Figures:
     """Figures with those that keys such as GPU.bandwidth set, which are in the config's units."""
     values = {}
     for key, value in changes.items():
@@ -1215,12 +1218,12 @@ def changed_figures(figures: Figures, section: str, changes: Figures) -> Figures
     return {**figures, **read_section(values, section, complete=False)} if values else figures
 
 
-def changed_gpu(gpu: GPU, changes: Figures) -> GPU:
+def changed_gpu(gpu: GPU, changes: Values) -> GPU:
     figures = changed_figures(gpu.figures, "GPU", changes)
     return gpu if figures is gpu.figures else made_gpu(figures, gpu.source)
 
 
-def changed_model(model: Model, changes: Figures) -> Model:
+def changed_model(model: Model, changes: Values) -> Model:
     """A model with other figures; of a published file, those that are of the whole."""
     figures = changed_figures(model.figures, "Model", changes)
     if figures is model.figures:
@@ -1272,7 +1275,9 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def whole_number(digits: str) -> float:
-    """An int, or a float where int() itself refuses thousands of digits, with words of its own."""
+    """An int; from 41 digits on, which no key allows, a float: int() refuses thousands of them in
+    words that are not ours.
+    """
     return int(digits) if len(digits) <= 40 else float(digits)
 
 
@@ -1287,12 +1292,18 @@ def read_json(path: str) -> Any:
 
 
 class ConfigFile(NamedTuple):
-    sections: Mapping[str, Any]
+    """A config of ours: a GPU and a model by their figures."""
+
+    sections: Values
     source: str
 
-    def figures(self, section: str) -> Figures:
-        """The checked values of a section, in base units."""
-        return read_section(self.sections.get(section, {}), section)
+    def gpu(self) -> GPU:
+        with blamed_on(f"{self.source}:"):
+            return made_gpu(read_section(self.sections.get("GPU", {}), "GPU"), self.source)
+
+    def model(self) -> Model:
+        with blamed_on(f"{self.source}:"):
+            return made_model(read_section(self.sections.get("Model", {}), "Model"), self.source)
 
 
 def read_config(path: str | None) -> ConfigFile:
@@ -1311,7 +1322,7 @@ def read_config(path: str | None) -> ConfigFile:
         document = {"GPU": gpu, "Model": {"n_layer": 96, "n_head": 96, "dim_head": 128}}
         source = "built-in config"
     with blamed_on(f"{source}:"):
-        return ConfigFile(known_keys(document, CONFIG_KEYS, "it"), source)
+        return ConfigFile(checked_object(document, CONFIG_KEYS, "it"), source)
 
 
 # ------------------------------------------------------------- published config.json files
@@ -1503,17 +1514,18 @@ yuan                   -       -         -              -         -  -     -    
 unchecked              -       set       -        unknown         -  -     -    other    -
 
 layers    differ: a schedule must say how
-window    the layers that have one: listed by a schedule, where there is one (set: where a file sets
-          one); all; switched on by use_sliding_window, from a layer on; - none, whatever a file says
-kv_heads  what the class takes for K/V heads and head width where a file is silent: as many as
-head_dim  heads, and hidden size / heads, if nothing stands here
+window    which layers have one: listed, those that a schedule lists; set, the same where a file sets
+          one; all; switched, those from a layer on if use_sliding_window is on; -, none, whatever a
+          file says
+kv_heads  K/V heads where a file is silent; -, as many as heads
+head_dim  width of a head there; -, hidden size / heads
 tied      the output layer is the embedding, unless a file says otherwise
 mlp       4x: four hidden sizes wide, unless a file says otherwise
 weights   other: of kinds that are not counted here
 schedule  a key that says which layers are of which kind in this type alone
 needs     keys that must be there
 """
-# ... and those that need no row: latent if the file says so, windows are ignored, silence is as
+# Checked types that need no row: latent if the file says so, windows are ignored, silence is as
 # many K/V heads as heads.
 PLAIN_TYPES = """
 apertus arcee aria_text biogpt ctrl deepseek_ocr2_text diffllama flex_olmo git gpt_neox
@@ -1639,15 +1651,20 @@ def numbers_of_layers(inside: str, outside: str) -> Schedule:
     return lambda numbers, _: (inside if i in numbers else outside for i in LAYER_NUMBERS)
 
 
+def kinds_of_period(number: int, period: int, one: str, others: str) -> Iterable[str]:
+    """Layer `number`, and every one that is `period` later."""
+    return (one if i % period == number else others for i in LAYER_NUMBERS)
+
+
 def last_of_period(last: str, others: str) -> Schedule:
     """How many layers there are from one of a kind to the next."""
-    return lambda period, _: (last if i % period == period - 1 else others for i in LAYER_NUMBERS)
+    return lambda period, _: kinds_of_period(period - 1, period, last, others)
 
 
-def pattern_of_windows(value: Any, config: Config) -> Iterable[str]:
+def pattern_of_windows(value: Any, _: Config) -> Iterable[str]:
     """Gemma's 6: every sixth layer is full; or a letter for each layer, over and over."""
     if type(value) is int:
-        return last_of_period("full", "windowed")(value, config)
+        return kinds_of_period(value - 1, value, "full", "windowed")
     return (LAYER_KINDS[value[i % len(value)]] for i in LAYER_NUMBERS)
 
 
@@ -1656,30 +1673,29 @@ def windows_of_layers(windows: Iterable[Any], _: Config) -> Iterable[str]:
 
 
 def kinds_of_blocks(blocks: Iterable[Any], _: Config) -> Iterable[str]:
-    """Nemotron-NAS."""
+    """Nemotron-NAS: of each block how many heads share a K/V head, or that it has none."""
     for block in blocks:
         yield "full" if block["attention"].get("n_heads_in_group") else "none"
 
 
 def full_layers_of_kimi(value: Any, _: Config) -> Iterable[str]:
-    """Counted from 1."""
+    """Kimi-Linear: numbers of layers, counted from 1."""
     numbers = value["full_attn_layers"]
     return ("full" if i + 1 in numbers else "none" for i in LAYER_NUMBERS)
 
 
-def one_of_period(period: int, config: Config) -> Iterable[str]:
-    """Jamba."""
-    offset = config["attn_layer_offset"]
-    return ("full" if i % period == offset else "none" for i in LAYER_NUMBERS)
+def offset_in_period(period: int, config: Config) -> Iterable[str]:
+    """Jamba: the layers attn_layer_offset, attn_layer_offset + period, ..."""
+    return kinds_of_period(config["attn_layer_offset"], period, "full", "none")
 
 
 def first_of_period(period: int, _: Config) -> Iterable[str]:
-    """ModernBERT."""
-    return ("full" if i % period == 0 else "windowed" for i in LAYER_NUMBERS)
+    """ModernBERT: layers 0, period, ... see all keys."""
+    return kinds_of_period(0, period, "full", "windowed")
 
 
 def windowed_from(first: int, _: Config) -> Iterable[str]:
-    """Qwen 2."""
+    """Qwen 2: the number of the first layer with a window."""
     return ("windowed" if i >= first else "full" for i in LAYER_NUMBERS)
 
 
@@ -1703,7 +1719,7 @@ SCHEDULES: dict[str, Schedule] = {
     "attn_layer_indices": numbers_of_layers("full", "none"),
     "cross_attention_layers": numbers_of_layers("none", "full"),
     "sliding_window_layers": numbers_of_layers("windowed", "full"),
-    "attn_layer_period": one_of_period,
+    "attn_layer_period": offset_in_period,
     "full_attention_interval": last_of_period("full", "none"),
     "global_attn_every_n_layers": first_of_period,
     "max_window_layers": windowed_from,
@@ -1739,24 +1755,6 @@ def text_scope(outer: Any) -> dict[str, Any]:
     raise InputError(f"must be an object {{...}}, not {quoted(outer)}")
 
 
-def with_defaults(scope: dict[str, Any], type_name: str) -> Config:
-    """A config over what its class takes, less what it says itself, by whatever name."""
-    said_otherwise = set[str]()
-    for names in NAMES.values():
-        if scope.keys() & names:
-            said_otherwise.update(names)
-    defaults: dict[str, Any] = {}
-    for types, row in CLASS_DEFAULTS.items():
-        if type_name in types.split():
-            defaults.update(row)
-    config = {key: value for key, value in defaults.items() if key not in said_otherwise}
-    if isinstance(scope.get("attn_config"), dict):  # MPT, DBRX
-        config.update(scope["attn_config"])
-    config.update(scope)
-    config["per_layer_config"] = layer_overrides(scope)
-    return config
-
-
 def layer_overrides(scope: Config) -> dict[int, Any]:
     """What per_layer_config says of single layers, by their numbers."""
     overrides = scope.get("per_layer_config") or {}
@@ -1769,6 +1767,24 @@ def layer_overrides(scope: Config) -> dict[int, Any]:
             " skip"
         )
     return {int(number): layer for number, layer in overrides.items()}
+
+
+def with_defaults(scope: dict[str, Any], type_name: str) -> Config:
+    """A config with its class's defaults for quantities that it has under no name."""
+    present = set[str]()
+    for names in NAMES.values():
+        if scope.keys() & names:
+            present.update(names)
+    defaults: dict[str, Any] = {}
+    for types, row in CLASS_DEFAULTS.items():
+        if type_name in types.split():
+            defaults.update(row)
+    config = {key: value for key, value in defaults.items() if key not in present}
+    if isinstance(scope.get("attn_config"), dict):  # MPT, DBRX
+        config.update(scope["attn_config"])
+    config.update(scope)
+    config["per_layer_config"] = layer_overrides(scope)
+    return config
 
 
 def count_at(config: Config, quantity: str, default: int | None = None) -> int:
@@ -1785,7 +1801,7 @@ def count_at(config: Config, quantity: str, default: int | None = None) -> int:
     return default
 
 
-def size_at(config: Config, quantity: str) -> int | None:
+def known_count(config: Config, quantity: str) -> int | None:
     """The count under the first of a quantity's names that is present, 0 without one; None where
     that is no count.
     """
@@ -1796,15 +1812,39 @@ def size_at(config: Config, quantity: str) -> int | None:
     return 0
 
 
-def sizes_at(config: Config, quantities: str) -> dict[str, int] | None:
+def known_counts(config: Config, quantities: str) -> dict[str, int] | None:
     """The counts of all these quantities; None where one is no count."""
     sizes = {}
     for quantity in quantities.split():
-        size = size_at(config, quantity)
+        size = known_count(config, quantity)
         if size is None:
             return None
         sizes[quantity] = size
     return sizes
+
+
+def is_read(key: str, value: object) -> bool:
+    """Whether a key is read in every type: as another's name (global_head_dim is a head_dim), or
+    as a schedule.
+    """
+    names = {re.sub(part, "", key) for part in KIND_PARTS.values()}
+    schedules = key in SCHEDULES and key not in TYPE_SCHEDULES and not isinstance(value, int)
+    return schedules or not names.isdisjoint(ALL_ALIASES)
+
+
+def refuse_unread(config: Config) -> None:
+    """InputError for a key that may change the attention of a type that was not checked."""
+    if not any("vocab_size" in key for key in config):
+        raise InputError("no vocab_size: not the config of a language model")
+    for key, value in config.items():
+        one_a_layer = isinstance(value, list) and len(value) == count_at(config, "n_layer")
+        says_nothing = value in (None, False, 1, -1, [], {})  # a bare true counts nothing either
+        suspect = one_a_layer or (not says_nothing and re.search(TELLING, key))
+        if suspect and not is_read(key, value) and not re.search(HARMLESS, key):
+            model_type = f"model_type {quoted(config.get('model_type'))}"
+            raise InputError(
+                f"{key} {quoted(value)} may change its attention, and {model_type} was not checked"
+            )
 
 
 def refuse_unmodelled(config: Config, known: Type) -> None:
@@ -1826,31 +1866,6 @@ def refuse_unmodelled(config: Config, known: Type) -> None:
             )
     if known["type"] == "unchecked":
         refuse_unread(config)
-
-
-def refuse_unread(config: Config) -> None:
-    """InputError for a key that may change the attention of a type that was not checked."""
-    if not any("vocab_size" in key for key in config):
-        raise InputError("no vocab_size: not the config of a language model")
-    for key, value in config.items():
-        one_a_layer = isinstance(value, list) and len(value) == count_at(config, "n_layer")
-        off = value in (None, False, 1, -1, [], {})
-        if not one_a_layer and (off or not re.search(TELLING, key)):
-            continue
-        if not is_read(key, value) and not re.search(HARMLESS, key):
-            model_type = f"model_type {quoted(config.get('model_type'))}"
-            raise InputError(
-                f"{key} {quoted(value)} may change its attention, and {model_type} was not checked"
-            )
-
-
-def is_read(key: str, value: object) -> bool:
-    """Whether a key is read in every type: as another's name (global_head_dim is a head_dim), or
-    as a schedule.
-    """
-    names = {re.sub(part, "", key) for part in KIND_PARTS.values()}
-    schedules = key in SCHEDULES and key not in TYPE_SCHEDULES and not isinstance(value, int)
-    return schedules or not names.isdisjoint(ALL_ALIASES)
 
 
 def window_keys(config: Config) -> int:
@@ -1897,49 +1912,71 @@ def layer_count(config: Config) -> int:
     return n_layer
 
 
-def layer_kinds(config: Config, known: Type) -> list[str]:
-    """The kind of each layer: "full", "windowed" or "none"."""
-    n_layer = layer_count(config)
-    kinds = scheduled_kinds(config, known, n_layer)
-    window = window_keys(config)
-    windowed_layers = known.get("window")
+def ignores_windows(known: Type) -> bool:
+    return "window" not in known and "layers" not in known
+
+
+def checked_kinds(config: Config, known: Type, kinds: list[str]) -> list[str]:
+    """The kinds of the layers, all full without a schedule; InputError where a window is hinted at
+    but not said.
+    """
+    windows = known.get("window")
     window_named = not config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
-    silent = not window_named and "use_sliding_window" not in config
+    no_window_key = not window_named and "use_sliding_window" not in config
     if not kinds:
-        some_windowed = windowed_layers in ("listed", "set", "switched") and window
-        if "layers" in known or some_windowed or (windowed_layers == "listed" and silent):
+        may_be_windowed = windows in ("listed", "set", "switched") and window_keys(config) > 0
+        unlisted = windows == "listed" and no_window_key
+        if "layers" in known or may_be_windowed or unlisted:
             raise InputError("no layer_types, so which layers are of which kind is not known")
-        kinds = ["full"] * n_layer
+        kinds = ["full"] * layer_count(config)
     if known["type"].startswith("gemma4"):
         kinds[-1] = "full"  # whatever the file says
-    switched_on = not window_named and config.get("use_sliding_window")
-    if switched_on or (silent and "windowed" in kinds):
+    without_width = not window_named and config.get("use_sliding_window")
+    if without_width or (no_window_key and "windowed" in kinds):
         raise InputError("no sliding_window, but windowed layers")
-    if windowed_layers == "all" and window:
+    return kinds
+
+
+def layer_kinds(config: Config, known: Type) -> list[str]:
+    """The kind of each layer: "full", "windowed" or "none"."""
+    kinds = checked_kinds(config, known, scheduled_kinds(config, known, layer_count(config)))
+    if known.get("window") == "all" and window_keys(config):
         return ["windowed" if kind == "full" else kind for kind in kinds]
     if ignores_windows(known):
         return ["full" if kind == "windowed" else kind for kind in kinds]
     return kinds
 
 
-def ignores_windows(known: Type) -> bool:
-    return "window" not in known and "layers" not in known
+def said_of_kind(config: Config, kind: str) -> Config:
+    """What keys for one kind of layers say, under the keys for all: swa_head_dim as head_dim. Where
+    single layers are described the keys for kinds are leftovers.
+    """
+    if config["per_layer_config"]:
+        return {}
+    seen = {}
+    for key, value in config.items():
+        plain_key = re.sub(KIND_PARTS[kind], "", key)
+        named = plain_key != key and plain_key in ALL_ALIASES and value is not None
+        keys_apart = "global_key" in key and not config.get("attention_k_eq_v")  # Gemma 4
+        if named and not keys_apart:
+            seen[plain_key] = value
+    return seen
 
 
-def of_layer(config: Config, kind: str, i: int) -> Config:
-    """The config as layer i sees it: what is said of its kind, or of it alone, on top."""
-    seen: dict[str, Any] = {}
+def said_of_layer(config: Config, i: int) -> Config:
+    """What lists with an entry a layer say, under the keys for all."""
+    seen = {}
     for key, value in config.items():
         if key.endswith("_per_layer") and isinstance(value, list):
             if i >= len(value):
                 raise InputError(f"{key} has only {len(value)} entries")
             seen[key.removesuffix("_per_layer")] = value[i]
-        elif not config["per_layer_config"]:
-            plain_key = re.sub(KIND_PARTS[kind], "", key)  # swa_head_dim is head_dim
-            of_kind = plain_key != key and plain_key in ALL_ALIASES and value is not None
-            keys_apart = "global_key" in key and not config.get("attention_k_eq_v")  # Gemma 4
-            if of_kind and not keys_apart:
-                seen[plain_key] = value
+    return seen
+
+
+def of_layer(config: Config, kind: str, i: int) -> Config:
+    """The config as layer i sees it: what is said of its kind, or of it alone, on top."""
+    seen = {**said_of_kind(config, kind), **said_of_layer(config, i)}
     if kind == "windowed" and isinstance(config.get("attention_other_setting"), dict):
         seen.update(config["attention_other_setting"])  # Step 3.5
     if config.get("block_configs"):
@@ -1948,6 +1985,16 @@ def of_layer(config: Config, kind: str, i: int) -> Config:
     if kind == "full" and seen.get("sliding_window"):
         raise InputError(f"sliding_window of layer {i}, but that is a full one")
     return {**config, **seen}
+
+
+def is_multi_query(config: Config) -> bool:
+    """Whether all query heads share one K/V head, by the ways of saying so without a number."""
+    if "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}":
+        return True
+    named = {key for key in NAMES["n_kv_head"] if config.get(key) is not None}
+    named.discard("num_kv_heads")  # Falcon 7B has it, and does not use it
+    several = named or config.get("new_decoder_architecture")
+    return bool(config.get("multi_query") and not several)
 
 
 def key_value_heads(config: Config, n_head: int, known: Type) -> int:
@@ -1960,20 +2007,14 @@ def key_value_heads(config: Config, n_head: int, known: Type) -> int:
             if n_head % group:
                 raise InputError(f"{key} {group} does not divide {n_head} heads")
             return n_head // group
-    if "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}":
+    if is_multi_query(config):
         return 1
-    if config.get("multi_query"):
-        named = {key for key in NAMES["n_kv_head"] if config.get(key) is not None}
-        named.discard("num_kv_heads")  # Falcon 7B has it, and does not use it
-        if not named and not config.get("new_decoder_architecture"):
-            return 1
-    as_many_as_heads = "num_key_value_heads" in config and config["num_key_value_heads"] is None
-    if as_many_as_heads:  # whatever other names say
-        config = {}
-    if known.get("kv_heads") == "unknown":
-        return count_at(config, "n_kv_head")
-    default = n_head if as_many_as_heads else known.get("kv_heads", n_head)
-    return count_at(config, "n_kv_head", default)
+    unknown = known.get("kv_heads") == "unknown"
+    null = "num_key_value_heads" in config and config["num_key_value_heads"] is None
+    if null and not unknown:
+        return n_head  # whatever other names say
+    counts = {} if null else config
+    return count_at(counts, "n_kv_head", None if unknown else known.get("kv_heads", n_head))
 
 
 def head_width(config: Config, n_head: int, known: Type) -> int:
@@ -2000,7 +2041,7 @@ def layer_mixer(config: Config, kind: str, known: Type) -> Mixer:
         if known["type"] == "minicpm3":
             config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
         widths: dict[str, Any] = {key: count_at(config, key) for key in LATENT_KEYS}
-        widths["q_lora_rank"] = size_at(config, "q_lora_rank")
+        widths["q_lora_rank"] = known_count(config, "q_lora_rank")
         return made_mixer(widths, n_head, window)
     dim_head = head_width(config, n_head, known)
     widths = {"n_kv_head": key_value_heads(config, n_head, known), "dim_head": dim_head}
@@ -2021,23 +2062,21 @@ def layers_with_experts(config: Config, n_layer: int) -> int | None:
             words = config[key][:n_layer]
             known = all(isinstance(word, (str, int)) and word in EXPERTS_IN for word in words)
             return [EXPERTS_IN[word] for word in words].count(True) if known else None
-    first = size_at(config, "n_dense")
-    step = size_at(config, "sparse_step")
+    first = known_count(config, "n_dense")
+    step = known_count(config, "sparse_step")
     dense = config.get("mlp_only_layers") or []
     if first is None or step is None or not isinstance(dense, list):
         return None
-    sparse = range(first, n_layer)
-    if step:
-        sparse = range(first + (-first - 1) % step, n_layer, step)
-    return len([i for i in sparse if i not in dense])
+    step = max(step, 1)
+    return len([i for i in range(first, n_layer) if (i + 1) % step == 0 and i not in dense])
 
 
 def expert_counts(config: Config) -> Mapping[str, int] | None:
     """How many experts there are and how many a token uses; empty without any, None where it is
     not known.
     """
-    experts = size_at(config, "n_expert")
-    active = size_at(config, "n_active")
+    experts = known_count(config, "n_expert")
+    active = known_count(config, "n_active")
     if experts is None or active is None:
         return None
     mixture = experts > 1 and 0 < active <= experts
@@ -2071,7 +2110,7 @@ def parameter_counts(
     if sum([kind.n_layer for kind in layers]) < n_layer or not (activation or four_wide):
         return {}
     mixers = mixer_parameters(layers, hidden)
-    sizes = sizes_at(
+    sizes = known_counts(
         config, "n_expert n_active width expert_width n_shared shared_width vocab_size"
     )
     if mixers is None or sizes is None or not sizes["vocab_size"]:
@@ -2108,7 +2147,7 @@ def whole_figures(
 ) -> dict[str, Any]:
     """Figures of the whole model by the config's keys, as far as they are known."""
     figures: dict[str, Any] = {"n_layer": n_layer}
-    hidden = size_at(config, "hidden")
+    hidden = known_count(config, "hidden")
     if not hidden:
         return figures
     figures["hidden_size"] = hidden
@@ -2126,6 +2165,23 @@ def counted_layers(config: Config, known: Type, kinds: Iterable[str]) -> tuple[L
             counts[layer_mixer(of_layer(config, kind, i), kind, known)] += 1
     layers = [Layers(n_layer, mixer) for mixer, n_layer in counts.items()]
     return tuple(sorted(layers, key=lambda kind: kind.mixer.kind))
+
+
+def reading_notes(config: Config, known: Type, layers: Iterable[Layers]) -> Lines:
+    """What a user has to know of how a config was read."""
+    for key in ("index_topk", "sparse_config", "index_topk_blocks"):
+        if config.get(key):
+            yield f"{key}, sparse attention, is counted as dense"
+    window = window_keys(config)
+    if window and ignores_windows(known):
+        yield f"sliding_window {window}: its class ignores it, some engines do not"
+    if known["type"] == "unchecked":
+        shapes = []
+        for n_layer, mixer in layers:
+            heads = f"{mixer.n_head} heads, {mixer.n_kv_head} K/V"
+            shapes.append(f"{n_layer} {mixer.kind}, {heads}")
+        model_type = quoted(config.get("model_type"))
+        yield f"model_type {model_type} was not checked: read as {' + '.join(shapes)}"
 
 
 def published_model(document: object, name: str, source: str) -> Model:
@@ -2151,24 +2207,7 @@ def published_model(document: object, name: str, source: str) -> Model:
     )
 
 
-def reading_notes(config: Config, known: Type, layers: Iterable[Layers]) -> Lines:
-    """What a user has to know of how a config was read."""
-    for key in ("index_topk", "sparse_config", "index_topk_blocks"):
-        if config.get(key):
-            yield f"{key}, sparse attention, is counted as dense"
-    window = window_keys(config)
-    if window and ignores_windows(known):
-        yield f"sliding_window {window}: its class ignores it, some engines do not"
-    if known["type"] == "unchecked":
-        shapes = []
-        for n_layer, mixer in layers:
-            heads = f"{mixer.n_head} heads, {mixer.n_kv_head} K/V"
-            shapes.append(f"{n_layer} {mixer.kind}, {heads}")
-        model_type = quoted(config.get("model_type"))
-        yield f"model_type {model_type} was not checked: read as {' + '.join(shapes)}"
-
-
-# ------------------------------------------------------------------------------------------ by name
+# ---------------------------------------------------------------------------------- by name
 
 
 def catalogue_row(name: str, table: str, flag: str) -> tuple[str, dict[str, Any]]:
@@ -2195,6 +2234,19 @@ def find_gpu(name: str) -> GPU:
     return made_gpu(read_section(section, "GPU", complete=False), "catalogue")
 
 
+def read_published(file: str) -> Model:
+    """The model of a published config.json, with its folder's name, or of another file, with its
+    own.
+    """
+    with blamed_on("--model"):
+        document = read_json(file)
+    source = source_name(file)
+    folder, name = os.path.split(os.path.abspath(file))
+    name = os.path.basename(folder) if name == "config.json" else name.removesuffix(".json")
+    with blamed_on(f"--model {source}:"):
+        return published_model(document, source_name(name), source)
+
+
 def find_model(name: str) -> Model:
     """A model of the catalogue, or of a published config.json: the file, or the folder that holds
     it.
@@ -2211,19 +2263,6 @@ def find_model(name: str) -> Model:
     return read_published(os.path.join(name, "config.json") if os.path.isdir(name) else name)
 
 
-def read_published(file: str) -> Model:
-    """The model of a published config.json, with its folder's name, or of another file, with its
-    own.
-    """
-    with blamed_on("--model"):
-        document = read_json(file)
-    source = source_name(file)
-    folder, name = os.path.split(os.path.abspath(file))
-    name = os.path.basename(folder) if name == "config.json" else name.removesuffix(".json")
-    with blamed_on(f"--model {source}:"):
-        return published_model(document, source_name(name), source)
-
-
 def listed_names(names: str, table: str) -> Lines:
     """Names between commas, `all` as those of the catalogue."""
     for name in names.split(","):
@@ -2233,38 +2272,19 @@ def listed_names(names: str, table: str) -> Lines:
             yield name
 
 
-def read_gpus(names: str, config: Callable[[], ConfigFile]) -> list[GPU]:
-    """GPUs by name, or the config's own, which is read only for that."""
-    gpus = []
-    for name in listed_names(names, GPUS):
-        if name == "config":
-            source = config().source
-            with blamed_on(f"{source}:"):
-                gpus.append(made_gpu(config().figures("GPU"), source))
-        else:
-            gpus.append(find_gpu(name))
-    return gpus
-
-
-def read_models(names: str, config: Callable[[], ConfigFile]) -> list[Model]:
-    """Models by name, or the config's own, which is read only for that."""
-    models = []
-    for name in listed_names(names, MODELS):
-        if name == "config":
-            source = config().source
-            with blamed_on(f"{source}:"):
-                models.append(made_model(config().figures("Model"), source))
-        else:
-            models.append(find_model(name))
-    return models
+def read_named(
+    names: str, table: str, find: Callable[[str], Any], of_config: Callable[[], Any]
+) -> list[Any]:
+    """GPUs or models by name, or the config's own, which is read only for that."""
+    return [of_config() if name == "config" else find(name) for name in listed_names(names, table)]
 
 
 # ------------------------------------------------------------------------------- cost model
 
 
 class Terms(NamedTuple):
-    """Seconds by what they are spent on, in total (less than the sum where terms overlap), and
-    what none is below.
+    """Seconds of a kernel, a layer or all layers: by term, in total (where terms overlap, less than
+    their sum; without constants the bound), and the bound.
     """
 
     compute_s: float = 0.0
@@ -2317,7 +2337,7 @@ Record = TypeVar("Record", Terms, Counts)
 
 
 def summed(parts: Sequence[tuple[int, Record]]) -> Record:
-    """The sum of records, field by field, each so many times; sum() would round floats otherwise
+    """The sum of records, field by field, each so many times; sum() would round floats differently
     from Python 3.12 on.
     """
     count, record = parts[0]
@@ -2346,15 +2366,17 @@ class Exchange(NamedTuple):
 
     name: str
     precision: str
-    # Of the document's exchanges over all GPUs, of others what each takes in; of an all-reduce the
-    # tensor.
+    # Unfused, the whole tensor over all GPUs; of an all-reduce, the tensor that each GPU has; else
+    # what the busiest GPU receives.
     bytes: float
-    directions: int = 1  # of the link that it can use at once: 2 as the user's document has it
+    directions: int = 1  # of the link that it uses at once: 2 in the worked example
     reduces: bool = False
 
 
 class Shares(NamedTuple):
-    """The busiest GPU's part of one layer, by what is shared; all of it where nothing is said."""
+    """The busiest GPU's part of one layer, by what is shared; whole unless it is split. A kernel's
+    traffic goes by these names.
+    """
 
     scores: float = 1  # FLOPs, S, and what is projected
     kv: float = 1  # K and V
@@ -2414,7 +2436,7 @@ class Analysis(NamedTuple):
 PACKED_ROWS = 64
 TILE_ROWS = 128
 # Bytes of an all-reduce above which serving frameworks change to a library with a longer start.
-MOST_OF_ONE_OR_TWO_SHOTS = 2**24
+LIBRARY_REDUCE_BYTES = 2**24
 # Products with weights, fitted to measured ones (README, "The rest of the step"): what a kernel
 # costs, and the parts of the peak in 16 bits and more, of the peak below, and of the bandwidth.
 GEMM_LAUNCH_S = 10e-6
@@ -2435,6 +2457,15 @@ def required_figure(gpu: GPU, flag: str, name: str, known: Mapping[str, float]) 
     raise InputError(f"--{flag} {name}: {gpu.name} has no figure for it{has}")
 
 
+def uneven_heads(model: Model) -> str:
+    """The heads of a model, and numbers of GPUs that share them evenly."""
+    mixers = [layers.mixer for layers in model.layers]
+    heads = " and ".join([f"{mixer.n_head} heads, {mixer.n_kv_head} K/V" for mixer in mixers])
+    counts = [str(n) for n in range(1, 257) if model.divides(n)]
+    such = f"such as --ngpu {', '.join(counts[:12])}; --split seq takes any number"
+    return f"{heads} evenly ({such})"
+
+
 def check_case(gpu: GPU, model: Model, work: Workload) -> None:
     """InputError for what cannot be: more new tokens than keys, GPUs that cannot share the work, a
     missing figure.
@@ -2451,15 +2482,6 @@ def check_case(gpu: GPU, model: Model, work: Workload) -> None:
         required_figure(gpu, "link", work.link, gpu.links)
 
 
-def uneven_heads(model: Model) -> str:
-    """The heads of a model, and numbers of GPUs that share them evenly."""
-    mixers = [layers.mixer for layers in model.layers]
-    heads = " and ".join([f"{mixer.n_head} heads, {mixer.n_kv_head} K/V" for mixer in mixers])
-    counts = [str(n) for n in range(1, 257) if model.divides(n)]
-    such = f"such as --ngpu {', '.join(counts[:12])}; --split seq takes any number"
-    return f"{heads} evenly ({such})"
-
-
 def shared_out(form: Form, work: Workload, output: Exchange) -> tuple[Shares, Sequence[Exchange]]:
     """The busiest GPU's part of a layer, and what several GPUs send each other for it, in its
     order.
@@ -2473,7 +2495,7 @@ def shared_out(form: Form, work: Workload, output: Exchange) -> tuple[Shares, Se
         kv_part = max(part, 1 / form.shape.n_kv_head)
         return Shares(scores=part, kv=kv_part, kv_heads=kv_part, rows=part), [output]
     keys_stay = Shares(scores=part, kv=part, latents=part)
-    if not work.fused:  # the user's document
+    if not work.fused:  # as in the worked example
         operands = form.operands
         scores = Exchange("scores", work.dtype, operands.s_bytes, directions=2)
         values = Exchange("values", work.dtype, operands.a_bytes, directions=2)
@@ -2488,6 +2510,29 @@ def shared_out(form: Form, work: Workload, output: Exchange) -> tuple[Shares, Se
     return keys_travel, [Exchange("keys and values", work.kv_dtype, key_bytes), output]
 
 
+def tiled(shared: KernelShare, tiling: Tiling, share: Shares) -> KernelShare:
+    """A kernel with its tiles: of packed heads, or of single ones where that makes fewer.
+
+    Rows that see more keys make their tile longer than the mean, and in a causal mask those come
+    last, when the other multiprocessors are done. The tail is what such a tile has beyond a mean
+    one: its rows, times the FLOPs of a mean row, times (longest / mean - 1).
+    """
+    kv_heads = tiling.n_kv_head * share.kv_heads
+    rows = tiling.n_head * tiling.query_rows * share.rows
+    packed_tiles = math.ceil(rows / kv_heads / PACKED_ROWS)
+    heads_of_group = rows / kv_heads / tiling.query_rows
+    single_tiles = heads_of_group * math.ceil(tiling.query_rows / TILE_ROWS)
+    tiles = kv_heads * min(packed_tiles, single_tiles)
+    longest_over_mean = tiling.longest_row * tiling.query_rows / tiling.pairs
+    tile_rows = min(tiling.query_rows, TILE_ROWS)
+    return shared._replace(
+        tiles=tiles,
+        full_tiles=min(tiles, rows / PACKED_ROWS),
+        width=tiling.width,
+        tail_flops=tile_rows * (shared.flops / rows) * (longest_over_mean - 1),
+    )
+
+
 def shared_kernel(kernel: Kernel, share: Shares) -> KernelShare:
     """What the busiest GPU does of one kernel."""
     shares = share._asdict()
@@ -2495,34 +2540,11 @@ def shared_kernel(kernel: Kernel, share: Shares) -> KernelShare:
     shared = KernelShare(
         name=kernel.name,
         flops=kernel.flops * share.scores,
-        bytes=functools.reduce(operator.add, moved),
+        exponentials=kernel.exponentials * share.scores,
+        bytes=functools.reduce(operator.add, moved),  # as sum() did before Python 3.12
         overlaps=kernel.overlaps,
     )
-    return shared if kernel.tiling is None else tiled(shared, kernel, kernel.tiling, share)
-
-
-def tiled(shared: KernelShare, kernel: Kernel, tiling: Tiling, share: Shares) -> KernelShare:
-    """A kernel with its tiles: of packed heads, or of single ones where that makes fewer.
-
-    Rows with more keys than the mean (pairs / rows) make their tile longer, and the last one runs
-    alone: of as many rows as fit into a tile, each with the FLOPs of a mean row, longest / mean -
-    1 times as many are the tail.
-    """
-    kv_heads = tiling.n_kv_head * share.kv_heads
-    query_rows = tiling.n_head * tiling.query_rows * share.rows
-    heads_of_group = query_rows / kv_heads / tiling.query_rows
-    packed_tiles = math.ceil(query_rows / kv_heads / PACKED_ROWS)
-    single_tiles = heads_of_group * math.ceil(tiling.query_rows / TILE_ROWS)
-    tiles = kv_heads * min(packed_tiles, single_tiles)
-    beyond_mean = tiling.longest_row * tiling.query_rows / tiling.pairs - 1
-    tile_rows = min(tiling.query_rows, TILE_ROWS)
-    return shared._replace(
-        exponentials=kernel.exponentials * share.scores,
-        tiles=tiles,
-        full_tiles=min(tiles, query_rows / PACKED_ROWS),
-        width=tiling.width,
-        tail_flops=tile_rows * (shared.flops / query_rows) * beyond_mean,
-    )
+    return shared if kernel.tiling is None else tiled(shared, kernel.tiling, share)
 
 
 def kernel_bound(kernel: KernelShare, compute: float, memory: float) -> Terms:
@@ -2539,13 +2561,14 @@ def kernel_estimate(
     kernel: KernelShare, bound: Terms, compute: float, memory: float, constants: KernelConstants
 ) -> Terms:
     """At the part of the datasheet's FLOP/s and bytes/s that measured kernels reach. They overlap
-    computing and reading little, but for absorbed latent attention. What a tile costs beyond the
-    first of a multiprocessor is hidden behind either, what it costs to begin and end one with many
-    rows is not.
+    computing and reading little, but for absorbed latent attention, and exponentials with FLOPs.
+    Further waves of tiles cost time only where they outlast computing and reading; beginning and
+    ending full tiles always does.
     """
     multiprocessors = constants.multiprocessors
     attained_compute = compute * constants.compute_efficiency
     exponential_s = kernel.exponentials / (constants.exponentials * multiprocessors)
+    # A multiprocessor works on the tail alone.
     tail_s = kernel.tail_flops * multiprocessors / attained_compute
     compute_s = tail_s + max(kernel.flops / attained_compute, exponential_s)
     efficiency = constants.bandwidth_efficiency
@@ -2573,14 +2596,6 @@ def exchange_bound(exchange: Exchange, rate: float) -> float:
     return exchange.bytes / (rate / 2 * exchange.directions)
 
 
-def exchange_estimate(exchange: Exchange, n: int, rate: float, constants: LinkConstants) -> float:
-    """Seconds at the part of the link's bytes/s that measured exchanges reach."""
-    if exchange.reduces:
-        return all_reduce_estimate(exchange, n, rate, constants)
-    latency_s = constants.latency_s + constants.hop_s * math.log2(n)
-    return latency_s + exchange_bound(exchange, rate) / constants.efficiency
-
-
 def all_reduce_estimate(exchange: Exchange, n: int, rate: float, constants: LinkConstants) -> float:
     """Over the scale-up link an all-reduce is one-shot (each GPU sends all of it to every other)
     or two-shot (reduce-scatter and all-gather), whichever is shorter, and above 16 MiB another
@@ -2590,11 +2605,19 @@ def all_reduce_estimate(exchange: Exchange, n: int, rate: float, constants: Link
     ring_s = 2 * (n - 1) / n * sent_s / constants.efficiency
     if constants.two_shot_s is None or constants.library_s is None:
         return constants.latency_s + constants.hop_s * (2 * (n - 1)) + ring_s
-    if exchange.bytes > MOST_OF_ONE_OR_TWO_SHOTS:
+    if exchange.bytes > LIBRARY_REDUCE_BYTES:
         return constants.library_s + ring_s
     latency_s = constants.latency_s + constants.hop_s * math.log2(n)
     one_shot_s = (n - 1) * sent_s / constants.efficiency
     return latency_s + min(one_shot_s, constants.two_shot_s + ring_s)
+
+
+def exchange_estimate(exchange: Exchange, n: int, rate: float, constants: LinkConstants) -> float:
+    """Seconds at the part of the link's bytes/s that measured exchanges reach."""
+    if exchange.reduces:
+        return all_reduce_estimate(exchange, n, rate, constants)
+    latency_s = constants.latency_s + constants.hop_s * math.log2(n)
+    return latency_s + exchange_bound(exchange, rate) / constants.efficiency
 
 
 def cheapest_form(mixer: Mixer, work: Workload) -> Form:
@@ -2602,6 +2625,26 @@ def cheapest_form(mixer: Mixer, work: Workload) -> Form:
     first.
     """
     return min(mixer.forms(work), key=lambda form: form.flops)
+
+
+def layer_counts(
+    form: Form, kernels: Sequence[KernelShare], exchanges: Sequence[Exchange]
+) -> Counts:
+    moved_bytes = 0
+    kv_read_bytes = 0
+    for kernel in form.kernels:
+        for traffic in kernel.traffic:
+            moved_bytes += traffic.bytes
+            kv_read_bytes += traffic.bytes if traffic.shared_as == "kv" else 0
+    return Counts(
+        flops=form.flops,
+        bytes=moved_bytes,
+        kv_read_bytes=kv_read_bytes,
+        exchange_bytes=math.fsum([sent.bytes for sent in exchanges if not sent.reduces]),
+        reduce_bytes=sum([int(sent.bytes) for sent in exchanges if sent.reduces]),
+        gpu_flops=math.fsum([kernel.flops for kernel in kernels]),
+        gpu_bytes=math.fsum([kernel.bytes for kernel in kernels]),
+    )
 
 
 def analyse_layer(
@@ -2612,7 +2655,7 @@ def analyse_layer(
     share, exchanges = shared_out(form, work, output)
     kernels = [shared_kernel(kernel, share) for kernel in form.kernels]
     compute = gpu.peaks[work.dtype]
-    rate = gpu.links.get(work.link, math.inf)
+    rate = gpu.links.get(work.link, math.inf)  # one GPU needs no link, and exchanges nothing
     kernel_terms = [kernel_bound(kernel, compute, gpu.bandwidth) for kernel in kernels]
     exchange_s = [exchange_bound(exchange, rate) for exchange in exchanges]
     bound_s = max(math.fsum([terms.bound_s for terms in kernel_terms]), math.fsum(exchange_s))
@@ -2641,26 +2684,6 @@ def analyse_layer(
     )
 
 
-def layer_counts(
-    form: Form, kernels: Sequence[KernelShare], exchanges: Sequence[Exchange]
-) -> Counts:
-    moved_bytes = 0
-    kv_read_bytes = 0
-    for kernel in form.kernels:
-        for traffic in kernel.traffic:
-            moved_bytes += traffic.bytes
-            kv_read_bytes += traffic.bytes if traffic.shared_as == "kv" else 0
-    return Counts(
-        flops=form.flops,
-        bytes=moved_bytes,
-        kv_read_bytes=kv_read_bytes,
-        exchange_bytes=math.fsum([sent.bytes for sent in exchanges if not sent.reduces]),
-        reduce_bytes=sum([int(sent.bytes) for sent in exchanges if sent.reduces]),
-        gpu_flops=math.fsum([kernel.flops for kernel in kernels]),
-        gpu_bytes=math.fsum([kernel.bytes for kernel in kernels]),
-    )
-
-
 class CacheGrowth(NamedTuple):
     """How a part of the cache grows, on the GPU that holds most of it."""
 
@@ -2669,7 +2692,10 @@ class CacheGrowth(NamedTuple):
 
 
 def longest_rows(growth: Sequence[CacheGrowth], budget_bits: int) -> int | None:
-    """The most rows whose cache fits into the budget; None if windows bound it for any number."""
+    """The most rows whose cache fits into the budget; None if windows bound it for any number.
+
+    Shorter windows fill first; a full one has its whole size, and grows no more.
+    """
     growing_bits = sum([part.row_bits for part in growth])
     for part in sorted(growth):
         if growing_bits and budget_bits // growing_bits < part.most_rows:
@@ -2724,8 +2750,9 @@ def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
     if bits.whole:
         gpu_part = sequences * bits.gpu / (work.batch * bits.whole * key_parts)
     weight_bits = model.params.total * BITS[work.weight_dtype] if model.params else 0.0
-    # For all keys of the busiest GPU's sequences: where keys are split, the memory of all GPUs.
-    free_bits = int((gpu.memory * 8 * n - weight_bits) / (n // key_parts))
+    # Where keys are split, all GPUs together hold each sequence; else the busiest GPU holds its own.
+    holders = key_parts
+    free_bits = int((gpu.memory * 8 * n - weight_bits) / (n // holders))
     max_batch = None
     if free_bits < 0:
         max_batch = 0
@@ -2761,6 +2788,7 @@ def weight_work(params: Parameters, gpu: GPU, work: Workload) -> WeightWork:
     gemm_dtype = work.weight_dtype if work.weight_dtype in gpu.peaks else work.dtype
     weight_bytes = BITS[work.weight_dtype] / 8
     always = params.total - params.routed
+    # The chance that no token chooses an expert.
     unused_part = (1 - params.active_part) ** work.new_tokens
     return WeightWork(
         compute=gpu.peaks[gemm_dtype],
@@ -2773,9 +2801,7 @@ def weight_work(params: Parameters, gpu: GPU, work: Workload) -> WeightWork:
 
 
 def rest_bound(model: Model, gpu: GPU, work: Workload, output: Exchange) -> float | None:
-    """The least seconds of everything but attention; the output of all layers is all-reduced once
-    more each.
-    """
+    """The least seconds of everything but attention; each layer has a second all-reduce, after its MLP."""
     if model.params is None:
         return None
     weights = weight_work(model.params, gpu, work)
@@ -2799,7 +2825,8 @@ def rest_estimate(model: Model, gpu: GPU, work: Workload, output: Exchange) -> f
     memory = gpu.bandwidth * GEMM_BANDWIDTH_EFFICIENCY
     always_s = max(weights.always_flops / compute, weights.always_bytes / memory)
     experts_s = weights.expert_flops / compute + weights.expert_bytes / memory
-    layer_s = (4 if model.params.routed else 2) * GEMM_LAUNCH_S
+    products = 4 if model.params.routed else 2  # a layer: attention's projections, MLP or experts
+    layer_s = products * GEMM_LAUNCH_S
     if work.ngpu > 1:
         rate = gpu.links[work.link]
         layer_s += exchange_estimate(output, work.ngpu, rate, gpu.link_constants[work.link])
@@ -2849,9 +2876,6 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
     )
 
 
-# -------------------------------------------------------------------------- what would help
-
-
 def half_length(case: Analysis) -> int | None:
     """The shortest sequence with which attention takes half of the step, if the rest is known and
     does not grow too.
@@ -2878,6 +2902,9 @@ def half_length(case: Analysis) -> int | None:
     return longest
 
 
+# -------------------------------------------------------------------------- what would help
+
+
 class Change(NamedTuple):
     """A change to a case, and what it brings."""
 
@@ -2892,6 +2919,20 @@ class Change(NamedTuple):
     def gain(self) -> float:
         """Of the step, where that is known."""
         return self.step_gain if self.step_gain else self.attention_gain
+
+
+def typed_change(before: Workload, after: Workload) -> str:
+    """The flags that make one workload of another."""
+    old = before._asdict()
+    flags = []
+    for name, value in after._asdict().items():
+        # Where the arithmetic changes, cache and weights do not follow it here.
+        stays = name in ("kv_dtype", "weight_dtype") and before.dtype != after.dtype
+        if name == "fused" and value and not before.fused:
+            flags.append("--fused")
+        elif value != old[name] or stays:
+            flags.append(f"--{dashed(name)} {value}")
+    return " ".join(flags)
 
 
 def change_to(case: Analysis, what: str, work: Workload) -> Change | None:
@@ -2919,24 +2960,12 @@ def change_to(case: Analysis, what: str, work: Workload) -> Change | None:
         fits=after.memory.fits,
         after=after,
     )
-    if change.fits != case.memory.fits:
-        return change if change.fits else None
+    if change.fits and not case.memory.fits:
+        return change
+    if case.memory.fits and not change.fits:
+        return None
     faster = change.attention_gain >= 1.01 or (change.step_gain or 0.0) >= 1.01
     return change if faster else None
-
-
-def typed_change(before: Workload, after: Workload) -> str:
-    """The flags that make one workload of another."""
-    old = before._asdict()
-    flags = []
-    for name, value in after._asdict().items():
-        # Where the arithmetic changes, cache and weights do not follow it here.
-        stays = name in ("kv_dtype", "weight_dtype") and before.dtype != after.dtype
-        if name == "fused" and value and not before.fused:
-            flags.append("--fused")
-        elif value != old[name] or stays:
-            flags.append(f"--{dashed(name)} {value}")
-    return " ".join(flags)
 
 
 def lower_precisions(name: str) -> list[str]:
@@ -2974,6 +3003,14 @@ def other_values(case: Analysis) -> dict[str, dict[Any, str]]:
     return values
 
 
+def default_sharing(gpu: GPU, model: Model, ngpu: int) -> dict[str, str]:
+    """How named GPUs share the work where no flag says it."""
+    return {
+        "split": "head" if model.divides(ngpu) else "seq",
+        "link": gpu.joining_link(ngpu),
+    }
+
+
 def changed_work(case: Analysis, flag: str, value: Any) -> Workload:
     """A workload with another value; a link or split that the number of GPUs decided follows it."""
     before = default_sharing(case.gpu, case.model, case.work.ngpu)
@@ -2985,7 +3022,7 @@ def changed_work(case: Analysis, flag: str, value: Any) -> Workload:
     return work._replace(**followed)
 
 
-class Step(NamedTuple):
+class FlagChange(NamedTuple):
     """A single change that may be one of several."""
 
     flag: str
@@ -2993,32 +3030,32 @@ class Step(NamedTuple):
     change: Change
 
 
-def single_changes(case: Analysis) -> list[Step]:
+def single_changes(case: Analysis) -> list[FlagChange]:
     """The changes of one flag that help."""
-    steps = []
+    singles = []
     for flag, values in other_values(case).items():
         for value, what in values.items():
             if value != getattr(case.work, flag):
                 change = change_to(case, what, changed_work(case, flag, value))
                 if change:
-                    steps.append(Step(flag, value, change))
-    return steps
+                    singles.append(FlagChange(flag, value, change))
+    return singles
 
 
-def changes_together(case: Analysis, steps: Sequence[Step]) -> Change | None:
+def changes_together(case: Analysis, singles: Sequence[FlagChange]) -> Change | None:
     """Of single changes those that help together: the best first, then the best of those that go
     on helping with it, and so on. Not more GPUs and sequences, which cost something else.
     """
     what = "all that help together"
-    flags = [step for step in steps if step.flag not in ("ngpu", "batch")]
-    changes = [step.change for step in flags]
+    flags = [single for single in singles if single.flag not in ("ngpu", "batch")]
+    changes = [single.change for single in flags]
     best = case
     while changes:
         next_best = max(changes, key=lambda change: (change.fits, change.gain))
         if next_best.fits == best.memory.fits and next_best.gain < 1.01:
             break
         best = next_best.after
-        works = [best.work._replace(**{step.flag: step.value}) for step in flags]
+        works = [best.work._replace(**{single.flag: single.value}) for single in flags]
         further = [change_to(best, what, work) for work in works]
         changes = [change for change in further if change]
     return change_to(case, what, best.work)
@@ -3028,9 +3065,9 @@ def what_would_help(case: Analysis) -> list[Change]:
     """The single changes that help, the largest gain first, and last, if it is more than one flag,
     those together.
     """
-    steps = single_changes(case)
-    together = changes_together(case, steps)
-    changes = [step.change for step in steps]
+    singles = single_changes(case)
+    together = changes_together(case, singles)
+    changes = [single.change for single in singles]
     changes.sort(key=lambda change: (-change.fits, -change.attention_gain))
     if together and together.flags not in [change.flags for change in changes]:
         changes.append(together)
@@ -3047,7 +3084,7 @@ class Refusal(NamedTuple):
     model: Model
     work: Workload
     reason: str
-    changed: Figures  # figures that --set gave, by their keys
+    changed: Values  # figures that --set gave, by their keys
 
 
 Outcome = Union[Analysis, Refusal]
@@ -3071,7 +3108,7 @@ def default_dtype(gpu: GPU) -> str:
     return "fp16" if "fp16" in gpu.peaks and "bf16" not in gpu.peaks else "bf16"
 
 
-def workload(gpu: GPU, model: Model, values: Figures) -> Workload:
+def workload(gpu: GPU, model: Model, values: Values) -> Workload:
     """One case of a sweep; what its axes leave open is as serving engines do it."""
     query = values["query"]
     if query is None:
@@ -3104,7 +3141,7 @@ def value_text(value: Any) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
-def analysed(values: Figures, changed: Figures, bounds: bool) -> Analysis:
+def analysed(values: Values, changed: Values, bounds: bool) -> Analysis:
     """The answer for one combination; InputError for what cannot be."""
     gpu = values["gpu"]
     model = values["model"]
@@ -3192,7 +3229,7 @@ def axis_values(outcome: Outcome, axes: Iterable[str]) -> str:
 
 
 class Product(NamedTuple):
-    """One of the two products as the user's document shows it; both read a "Key Matrix"."""
+    """One of the two products as the worked example shows it; both read a "Key Matrix"."""
 
     formula: str
     inner: int  # rows of the right factor
@@ -3229,8 +3266,8 @@ def values_product(layer: Layer) -> Product:
 def report_product(
     case: Analysis, layer: Layer, product: Product, exchange: Exchange | None
 ) -> Lines:
-    """A product, and the exchange that the document has after it. Bandwidths are required in the
-    time of one GPU.
+    """A product, and the exchange after it. The bandwidth requirement is that of reading K or V in
+    the time in which one GPU computes (and synchronises).
     """
     work = case.work
     shape = layer.form.shape
@@ -3261,31 +3298,8 @@ def report_product(
     yield f"Bandwidth Requirement (without sync): {required / 1e12:.3f} TB/s"
 
 
-def report(case: Analysis, _: Sweep) -> Lines:
-    """Both products of one layer (of each kind), step by step."""
-    work = case.work
-    several = len(case.layers) > 1
-    yield f"{RULE}\nWorking with {work.ngpu} {case.gpu.name} GPUs"
-    if case.model.name:
-        yield f"Model: {case.model.name}"
-    yield f"{RULE}\nQKV size per head"
-    for layer in case.layers:
-        shape = layer.form.shape
-        keys = layer.form.operands.keys
-        kind = f" in {layer.mixer.kind} layers" if several else ""
-        yield f"Q{kind}: {work.query} x {shape.dim_qk}"
-        yield f"K{kind} (including cache): {keys} x {shape.dim_qk}"
-        yield f"V{kind} (including cache): {keys} x {shape.dim_v}"
-    size = in_largest_unit(case.memory.cache_bytes)
-    yield f"Cached KV size ({work.kv_dtype.upper()}): {size}"
-    for layer in case.layers:
-        kind = f"{layer.mixer.kind.capitalize()} " if several else ""
-        yield f"{RULE}\nIn {kind}Attention Layer (per {layer.form.shape.n_head} head)"
-        yield from report_layer(case, layer)
-
-
 def report_layer(case: Analysis, layer: Layer) -> Lines:
-    """Its products, each with the exchange that the document has after it, and what else is
+    """Its products, each with the exchange that follows it in the worked example, and what else is
     exchanged.
     """
     exchanges = {exchange.name: exchange for exchange, _ in layer.exchanges}
@@ -3309,6 +3323,29 @@ def in_largest_unit(size: int) -> str:
         if size >= unit:
             return f"{size // unit} {name}"
     return f"{size} bytes"
+
+
+def report(case: Analysis, _: Sweep) -> Lines:
+    """Both products of one layer (of each kind), step by step."""
+    work = case.work
+    several = len(case.layers) > 1
+    yield f"{RULE}\nWorking with {work.ngpu} {case.gpu.name} GPUs"
+    if case.model.name:
+        yield f"Model: {case.model.name}"
+    yield f"{RULE}\nQKV size per head"
+    for layer in case.layers:
+        shape = layer.form.shape
+        keys = layer.form.operands.keys
+        kind = f" in {layer.mixer.kind} layers" if several else ""
+        yield f"Q{kind}: {work.query} x {shape.dim_qk}"
+        yield f"K{kind} (including cache): {keys} x {shape.dim_qk}"
+        yield f"V{kind} (including cache): {keys} x {shape.dim_v}"
+    size = in_largest_unit(case.memory.cache_bytes)
+    yield f"Cached KV size ({work.kv_dtype.upper()}): {size}"
+    for layer in case.layers:
+        kind = f"{layer.mixer.kind.capitalize()} " if several else ""
+        yield f"{RULE}\nIn {kind}Attention Layer (per {layer.form.shape.n_head} head)"
+        yield from report_layer(case, layer)
 
 
 SI_PREFIXES = {
@@ -3356,6 +3393,28 @@ def plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def layer_words(layer: Layer) -> str:
+    """A kind of layers: how many, their heads, and what else is special."""
+    shape = layer.form.shape
+    width = f"{shape.dim_qk}" if shape.dim_v == shape.dim_qk else f"{shape.dim_qk}/{shape.dim_v}"
+    words = [plural(shape.n_head, "head"), f"{shape.n_kv_head} K/V", f"width {width}"]
+    if layer.form.operands.latent_form:
+        words.append(f"{layer.form.operands.latent_form} latent")
+    words += layer.mixer.words
+    return f"{plural(layer.n_layer, f'{layer.mixer.kind} layer')}: {', '.join(words)}"
+
+
+def assumed_flags(work: Workload, sweep: Sweep) -> list[str]:
+    """The choices that no flag made, as flags."""
+    names = ["dtype", "fused"]
+    if work.weight_dtype != work.dtype:
+        names.insert(1, "weight_dtype")
+    if work.ngpu > 1:
+        names += ["split", "link"]
+    assumed = [name for name in names if name not in sweep.given]
+    return [f"--{dashed(name)} {getattr(work, name)}" for name in assumed]
+
+
 def question(case: Analysis, sweep: Sweep) -> Lines:
     """What is asked, a line for each part of it."""
     work = case.work
@@ -3381,28 +3440,6 @@ def question(case: Analysis, sweep: Sweep) -> Lines:
         yield f"set        {', '.join(values)}"
 
 
-def layer_words(layer: Layer) -> str:
-    """A kind of layers: how many, their heads, and what else is special."""
-    shape = layer.form.shape
-    width = f"{shape.dim_qk}" if shape.dim_v == shape.dim_qk else f"{shape.dim_qk}/{shape.dim_v}"
-    words = [plural(shape.n_head, "head"), f"{shape.n_kv_head} K/V", f"width {width}"]
-    if layer.form.operands.latent_form:
-        words.append(f"{layer.form.operands.latent_form} latent")
-    words += layer.mixer.words
-    return f"{plural(layer.n_layer, f'{layer.mixer.kind} layer')}: {', '.join(words)}"
-
-
-def assumed_flags(work: Workload, sweep: Sweep) -> list[str]:
-    """The choices that no flag made, as flags."""
-    names = ["dtype", "fused"]
-    if work.weight_dtype != work.dtype:
-        names.insert(1, "weight_dtype")
-    if work.ngpu > 1:
-        names += ["split", "link"]
-    assumed = [name for name in names if name not in sweep.given]
-    return [f"--{dashed(name)} {getattr(work, name)}" for name in assumed]
-
-
 def misfit(case: Analysis) -> str:
     """What does not fit, and how much it is."""
     memory = case.memory
@@ -3412,8 +3449,8 @@ def misfit(case: Analysis) -> str:
         what = "the KV cache does"
     else:
         size += memory.gpu_weight_bytes
-    each_gpu = f"on each GPU of {prefixed(case.gpu.memory, 'B')}"
-    return f"{what} not fit: {prefixed(size, 'B')} {each_gpu}"
+    capacity = f"on each GPU of {prefixed(case.gpu.memory, 'B')}"
+    return f"{what} not fit: {prefixed(size, 'B')} {capacity}"
 
 
 def verdict(case: Analysis) -> Lines:
@@ -3469,6 +3506,25 @@ def cost_table(case: Analysis) -> Lines:
     yield f"  ridge point of the datasheet's rates: {rounded(case.ridge)} FLOP/byte"
 
 
+def room(case: Analysis) -> str:
+    """The largest batch, and the longest sequence, that fit."""
+    batch = case.memory.max_batch
+    seq = case.memory.max_seq
+    if batch is None:
+        most = "any batch"
+    elif batch:
+        most = f"--batch {min(batch, MAX_COUNT)}"
+    else:
+        most = "no batch"
+    if seq is None:
+        longest = "any length"
+    elif seq >= case.work.query:
+        longest = f"--seq {seq}"
+    else:
+        longest = "no length"
+    return f"{most} at this length, {longest} at this batch"
+
+
 def memory_lines(case: Analysis) -> Lines:
     """What is kept, and what fits beside it."""
     memory = case.memory
@@ -3489,25 +3545,6 @@ def memory_lines(case: Analysis) -> Lines:
     if "GPU.memory" not in case.changed:
         usable = f"--set GPU.memory={size * 0.9 / 1e9:.12g}"
         yield f"           engines keep a tenth and more: {usable}"
-
-
-def room(case: Analysis) -> str:
-    """The largest batch, and the longest sequence, that fit."""
-    batch = case.memory.max_batch
-    seq = case.memory.max_seq
-    if batch is None:
-        most = "any batch"
-    elif batch:
-        most = f"--batch {min(batch, MAX_COUNT)}"
-    else:
-        most = "no batch"
-    if seq is None:
-        longest = "any length"
-    elif seq >= case.work.query:
-        longest = f"--seq {seq}"
-    else:
-        longest = "no length"
-    return f"{most} at this length, {longest} at this batch"
 
 
 def step_lines(case: Analysis) -> Lines:
@@ -3612,6 +3649,14 @@ def shown_terms(sweep: Sweep) -> list[str]:
     return terms
 
 
+def last_cell(case: Analysis, known: bool) -> str:
+    """The step where all models' is known, else the tokens/s of attention."""
+    if known and case.step_s:
+        return prefixed(case.step_s, "s")
+    speed = case.attention_tokens_per_s
+    return rounded(speed) if speed else "-"
+
+
 def case_table(sweep: Sweep, outcomes: Outcomes) -> Lines:
     """A line a case: what varies, the terms, the step or tokens/s, and the verdict."""
     widths = {name: axis_width(name, sweep.axes[name]) for name in sweep.varying or ["seq"]}
@@ -3639,14 +3684,6 @@ def case_table(sweep: Sweep, outcomes: Outcomes) -> Lines:
         yield f"{row}{term_cells(terms, outcome.terms)}{last:>9}{mark}{outcome.terms.limit}\n"
     if misfits:
         yield "\n! does not fit into memory\n"
-
-
-def last_cell(case: Analysis, known: bool) -> str:
-    """The step where all models' is known, else the tokens/s of attention."""
-    if known and case.step_s:
-        return prefixed(case.step_s, "s")
-    speed = case.attention_tokens_per_s
-    return rounded(speed) if speed else "-"
 
 
 class Line:
@@ -3833,6 +3870,22 @@ class Panel(NamedTuple):
     roofs: Sequence[Series] = ()
 
 
+def legend(panel: Panel) -> Lines:
+    """The names of twelve series and eight roofs, and how many more there are."""
+    y = panel.top
+    for most, series in ((12, panel.series), (8, panel.roofs)):
+        named = [line for line in series if line.name]
+        for line in named[:most]:
+            yield line.line([(LEGEND, y), (LEGEND + 22, y)])
+            if line.points[0].title:
+                yield line.mark((LEGEND + 11, y), line.name)
+            yield svg_text(LEGEND + 28, y + 4, line.name)
+            y += LEGEND_LINE
+        if len(named) > most:
+            yield svg_text(LEGEND + 28, y + 4, f"and {len(named) - most} more")
+            y += LEGEND_LINE
+
+
 def plot(panel: Panel) -> Lines:
     """A panel with axes from the data, and beside it a legend."""
     series = [*panel.series, *panel.roofs]
@@ -3862,22 +3915,6 @@ def plot(panel: Panel) -> Lines:
     yield from legend(panel)
 
 
-def legend(panel: Panel) -> Lines:
-    """The names of twelve series and eight roofs, and how many more there are."""
-    y = panel.top
-    for most, series in ((12, panel.series), (8, panel.roofs)):
-        named = [line for line in series if line.name]
-        for line in named[:most]:
-            yield line.line([(LEGEND, y), (LEGEND + 22, y)])
-            if line.points[0].title:
-                yield line.mark((LEGEND + 11, y), line.name)
-            yield svg_text(LEGEND + 28, y + 4, line.name)
-            y += LEGEND_LINE
-        if len(named) > most:
-            yield svg_text(LEGEND + 28, y + 4, f"and {len(named) - most} more")
-            y += LEGEND_LINE
-
-
 def point_title(case: Analysis) -> str:
     """The whole case and its figures."""
     parts = case.terms.parts.items()
@@ -3893,7 +3930,7 @@ def point_of(case: Analysis, x: float, y: float) -> Point:
 
 
 def roof_name(case: Analysis) -> str:
-    """What limits a GPU in a precision."""
+    """A roof's label: GPU and precision, peak, bandwidth, ridge point."""
     peak = prefixed(case.gpu.peaks[case.work.dtype], "FLOP/s")
     bandwidth = prefixed(case.gpu.bandwidth, "B/s")
     roof = f"{case.gpu.name} {case.work.dtype}"
@@ -3985,6 +4022,16 @@ def left_out(sweep: Sweep, cases: Sequence[Analysis]) -> Lines:
         yield f"{misfits} of {sweep.total} do not fit (hollow)"
 
 
+def page_start(width: int, height: int, heading: Sequence[str]) -> Lines:
+    size = f"width='{width}' height='{height}' viewBox='0 0 {width} {height}'"
+    font = "font-family='sans-serif' font-size='12'"
+    yield f"<svg xmlns='http://www.w3.org/2000/svg' {size} {font}>\n"
+    yield "<style>.grid{stroke:#ddd}.axis{stroke:#333}</style>\n"
+    yield f"<rect width='{width}' height='{height}' fill='#fff'/>\n"
+    for i, line in enumerate(heading):
+        yield svg_text(20, 24 + 16 * i, line, "font-size='13' font-weight='bold'")
+
+
 def picture(sweep: Sweep, outcomes: Outcomes) -> Lines:
     """A roofline, roofs in the colour of their points; if a number sweeps, the time over it below,
     by term if alone.
@@ -4024,16 +4071,6 @@ def picture(sweep: Sweep, outcomes: Outcomes) -> Lines:
         )
         yield from plot(times)
     yield "</svg>\n"
-
-
-def page_start(width: int, height: int, heading: Sequence[str]) -> Lines:
-    size = f"width='{width}' height='{height}' viewBox='0 0 {width} {height}'"
-    font = "font-family='sans-serif' font-size='12'"
-    yield f"<svg xmlns='http://www.w3.org/2000/svg' {size} {font}>\n"
-    yield "<style>.grid{stroke:#ddd}.axis{stroke:#333}</style>\n"
-    yield f"<rect width='{width}' height='{height}' fill='#fff'/>\n"
-    for i, line in enumerate(heading):
-        yield svg_text(20, 24 + 16 * i, line, "font-size='13' font-weight='bold'")
 
 
 # --------------------------------------------------------------------------- measured kernels
@@ -4082,7 +4119,7 @@ KERNEL_BANDS = (
 REDUCE_BANDS = (
     Band("all", 0.0, math.inf),
     Band("below 256 KiB", 0.0, 2.0**18),
-    Band("above 16 MiB", MOST_OF_ONE_OR_TWO_SHOTS + 1, math.inf),
+    Band("above 16 MiB", LIBRARY_REDUCE_BYTES + 1, math.inf),
 )
 MAX_MEASURED_BYTES = 64 * 2**20
 
@@ -4102,8 +4139,8 @@ def reduce_row(row: Cells, gpu: GPU, link: str | None) -> Measured:
     ngpu = read_cell(row, "ngpu", COUNT._replace(least=2))
     payload = read_cell(row, "bytes")
     us = read_cell(row, "latency_us", FIGURE)
-    taken_link = link if link else gpu.joining_link(ngpu)
-    rate = required_figure(gpu, "link", taken_link, gpu.links)
+    link_name = link if link else gpu.joining_link(ngpu)
+    rate = required_figure(gpu, "link", link_name, gpu.links)
     exchange = Exchange("all-reduce", "bf16", payload, reduces=True)
     return Measured(
         gpu=gpu,
@@ -4112,8 +4149,8 @@ def reduce_row(row: Cells, gpu: GPU, link: str | None) -> Measured:
         shape=f"{payload} bytes over {ngpu} GPUs",
         seconds=us / 1e6,
         bound_s=exchange_bound(exchange, rate),
-        constants_of=taken_link,
-        constants=gpu.constants_of(taken_link),
+        constants_of=link_name,
+        constants=gpu.constants_of(link_name),
         estimate=lambda constants: all_reduce_estimate(exchange, ngpu, rate, constants),
         ngpu=ngpu,
     )
@@ -4194,7 +4231,7 @@ def kernel_row(row: Cells, gpu: GPU) -> Measured:
 
 
 def required_columns(columns: Collection[str]) -> tuple[str, ...]:
-    """What a file of kernels must have; of all-reduces it has what it needs."""
+    """The columns that a file of attention kernels must have."""
     if "kv_lora_rank" in columns:
         return ("phase", "batch", "seq", "n_head", "latency_us", *LATENT_KEYS)
     return ("phase", "batch", "seq", "n_head", "latency_us", "n_kv_head", "dim_head")
@@ -4285,9 +4322,9 @@ class Flag(NamedTuple):
     value: str  # what the help calls it; nothing: it takes none
     help: str
     read: Callable[[str], Any] = str
-    document: Any = None  # taken on the config's own figures, as the user's document has it
-    # Taken where a GPU or model is named, as serving engines do; None: it depends on the case.
-    named: Any = None
+    of_config: Any = None  # the default on the config's figures alone, as in the worked example
+    # The default where a GPU or model is named, as serving engines do; None: it depends on the case.
+    of_named: Any = None
 
 
 STORED_ONLY = ", ".join([name for name in BITS if name not in COMPUTING])
@@ -4308,24 +4345,24 @@ FLAGS = {
         value="N",
         help="GPUs that share the work (default 1)",
         read=values_flag,
-        document=1,
-        named=1,
+        of_config=1,
+        of_named=1,
     ),
     "seq": Flag(
         group="case",
         value="N",
         help="keys attended to, the new ones included (1024)",
         read=values_flag,
-        document=1024,
-        named=1024,
+        of_config=1024,
+        of_named=1024,
     ),
     "batch": Flag(
         group="case",
         value="N",
         help="sequences per step (default 1)",
         read=values_flag,
-        document=1,
-        named=1,
+        of_config=1,
+        of_named=1,
     ),
     "gen": Flag(
         group="case",
@@ -4333,8 +4370,8 @@ FLAGS = {
         help="generation of one token per sequence (default True); False: prefill of the whole"
         " sequence. true/false, yes/no, 1/0, on/off",
         read=booleans_flag,
-        document=True,
-        named=True,
+        of_config=True,
+        of_named=True,
     ),
     "query": Flag(
         group="case",
@@ -4348,7 +4385,7 @@ FLAGS = {
         value="TYPE",
         help=f"{', '.join(COMPUTING)} (default fp32; bf16 or fp16 where a GPU or model is named)",
         read=names_flag(COMPUTING),
-        document="fp32",
+        of_config="fp32",
     ),
     "kv_dtype": Flag(
         group="case",
@@ -4369,8 +4406,8 @@ FLAGS = {
         help="one kernel that keeps the scores on chip and skips what is masked (FlashAttention);"
         " default where a GPU or model is named",
         read=booleans_flag,
-        document=False,
-        named=True,
+        of_config=False,
+        of_named=True,
     ),
     "split": Flag(
         group="case",
@@ -4378,7 +4415,7 @@ FLAGS = {
         help="what the GPUs share: seq, the keys (default); head, the heads (where a GPU or model"
         " is named and they divide); batch, the sequences",
         read=names_flag(SPLITS),
-        document="seq",
+        of_config="seq",
     ),
     "link": Flag(
         group="case",
@@ -4386,7 +4423,7 @@ FLAGS = {
         help="pcie (default) or nvlink, the scale-up link (where a GPU or model is named and it"
         " joins the GPUs)",
         read=names_flag(LINKS),
-        document="pcie",
+        of_config="pcie",
     ),
     "fp16": Flag(
         group="case",
@@ -4479,26 +4516,6 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def read_flags(argv: Sequence[str] | None) -> dict[str, Any]:
-    """The values of the flags that are given; InputError for an argument that is none."""
-    words = sys.argv[1:] if argv is None else argv
-    refuse_dashes(words)
-    try:
-        parsed, unknown = parser().parse_known_args(words)
-    except argparse.ArgumentError as error:
-        raise InputError(f"{error.argument_name} {error.message}") from None
-    if unknown and "help" not in parsed:
-        name = unknown[0].split("=")[0]
-        if name == "--fit":
-            raise InputError(FIT_MOVED)
-        meant = flag_for(name.lstrip("-").replace("-", "_"))
-        hint = f" (say {meant})" if meant else ""
-        if not hint:
-            hint = did_you_mean(name, [f"--{dashed(flag)}" for flag in FLAGS])
-        raise InputError(f"unknown argument {quoted(unknown[0])}{hint}; see --help")
-    return vars(parsed)
-
-
 def refuse_dashes(words: Sequence[str]) -> None:
     """InputError for two dashes alone: argparse before 3.13 makes an empty list of them."""
     before = ""
@@ -4527,7 +4544,27 @@ def flag_for(word: str) -> str:
     return ""
 
 
-def check_flags(values: Figures) -> Figures:
+def read_flags(argv: Sequence[str] | None) -> dict[str, Any]:
+    """The values of the flags that are given; InputError for an argument that is none."""
+    words = sys.argv[1:] if argv is None else argv
+    refuse_dashes(words)
+    try:
+        parsed, unknown = parser().parse_known_args(words)
+    except argparse.ArgumentError as error:
+        raise InputError(f"{error.argument_name} {error.message}") from None
+    if unknown and "help" not in parsed:
+        name = unknown[0].split("=")[0]
+        if name == "--fit":
+            raise InputError(FIT_MOVED)
+        meant = flag_for(name.lstrip("-").replace("-", "_"))
+        hint = f" (say {meant})" if meant else ""
+        if not hint:
+            hint = did_you_mean(name, [f"--{dashed(flag)}" for flag in FLAGS])
+        raise InputError(f"unknown argument {quoted(unknown[0])}{hint}; see --help")
+    return vars(parsed)
+
+
+def check_flags(values: Values) -> Figures:
     """The flags, with those that others are short for; InputError for those that contradict each
     other.
     """
@@ -4548,7 +4585,7 @@ def check_flags(values: Figures) -> Figures:
     return {**values, "dtype": ["fp16"]} if "fp16" in values else values
 
 
-def set_figures(flags: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+def set_figures(flags: Values) -> dict[str, Sequence[Any]]:
     """The values of every key that --set names."""
     known = {}
     for section, keys in CONFIG_KEYS.items():
@@ -4575,9 +4612,9 @@ def first_values(axes: Axes) -> dict[str, Any]:
     return {name: values[0] for name, values in axes.items()}
 
 
-def ends_of(axes: Axes, axis: str, changed: Callable[[Any, Figures], Any]) -> list[Any]:
-    """The GPUs or models of a sweep with the first values that --set gives, then with the last; no
-    others, since rows say why they cannot be.
+def ends_of(axes: Axes, axis: str, changed: Callable[[Any, Values], Any]) -> list[Any]:
+    """GPUs or models under the first values of --set, then under the last. Those that cannot be are
+    left out: their rows say why.
     """
     last_values = {name: values[-1] for name, values in axes.items()}
     ends = []
@@ -4588,7 +4625,7 @@ def ends_of(axes: Axes, axis: str, changed: Callable[[Any, Figures], Any]) -> li
     return ends
 
 
-def lacks_constants(
+def gpu_without_constants(
     gpus: Iterable[GPU], counts: Collection[int], links: Sequence[str | None]
 ) -> str:
     """The name of a GPU without the constants for an estimate of some case, if there is one."""
@@ -4611,6 +4648,24 @@ HEADING_WORDS = {
 }
 
 
+def some_of(values: Sequence[int]) -> list[int]:
+    """Both ends of an axis, and some between: it may be long."""
+    return list(dict.fromkeys((values[0], values[-1], *values[:99])))
+
+
+def assumed_values(
+    name: str, axes: Axes, gpus: Sequence[GPU], models: Sequence[Model]
+) -> list[Any]:
+    """What the first cases of a sweep take for a flag that is not given."""
+    first = first_values(axes)
+    values: dict[Any, None] = {}  # in their order
+    cases = itertools.product(gpus, models, some_of(axes["ngpu"]), axes["dtype"])
+    for gpu, model, ngpu, dtype in itertools.islice(cases, 10_000):
+        work = workload(gpu, model, {**first, "ngpu": ngpu, "dtype": dtype})
+        values[getattr(work, name)] = None
+    return list(values)
+
+
 def common_text(axes: Axes, gpus: Sequence[GPU], models: Sequence[Model]) -> Lines:
     """What the cases have in common, as a heading: where no flag says it, all that is assumed."""
     first = first_values(axes)
@@ -4628,49 +4683,31 @@ def common_text(axes: Axes, gpus: Sequence[GPU], models: Sequence[Model]) -> Lin
             yield HEADING_WORDS.get(text, text)
 
 
-def assumed_values(
-    name: str, axes: Axes, gpus: Sequence[GPU], models: Sequence[Model]
-) -> list[Any]:
-    """What the first cases of a sweep take for a flag that is not given."""
-    first = first_values(axes)
-    values: dict[Any, None] = {}  # in their order
-    cases = itertools.product(gpus, models, some_of(axes["ngpu"]), axes["dtype"])
-    for gpu, model, ngpu, dtype in itertools.islice(cases, 10_000):
-        work = workload(gpu, model, {**first, "ngpu": ngpu, "dtype": dtype})
-        values[getattr(work, name)] = None
-    return list(values)
-
-
-def some_of(values: Sequence[int]) -> list[int]:
-    """Both ends of an axis, and some between: it may be long."""
-    return list(dict.fromkeys((values[0], values[-1], *values[:99])))
-
-
-def config_of(flags: Mapping[str, Any]) -> Callable[[], ConfigFile]:
+def config_of(flags: Values) -> Callable[[], ConfigFile]:
     """The config that the flags name, read once, and only if something asks for it."""
     return functools.cache(functools.partial(read_config, flags.get("config")))
 
 
-def read_sweep(flags: Mapping[str, Any]) -> Sweep:
+def read_sweep(flags: Values) -> Sweep:
     """What the flags ask for."""
     config = config_of(flags)
-    gpus = read_gpus(flags.get("gpu", "config"), config)
-    models = read_models(flags.get("model", "config"), config)
+    gpus = read_named(flags.get("gpu", "config"), GPUS, find_gpu, lambda: config().gpu())
+    models = read_named(flags.get("model", "config"), MODELS, find_model, lambda: config().model())
     named = "gpu" in flags or "model" in flags
     axes: dict[str, Sequence[Any]] = {}
     for name, flag in AXES.items():
-        axes[name] = flags.get(name, [flag.named if named else flag.document])
+        axes[name] = flags.get(name, [flag.of_named if named else flag.of_config])
     axes.update(gpu=gpus, model=models, **set_figures(flags))
-    gpus = ends_of(axes, "gpu", changed_gpu)
-    models = ends_of(axes, "model", changed_model)
-    lacking = lacks_constants(gpus, some_of(axes["ngpu"]), axes["link"])
+    gpu_ends = ends_of(axes, "gpu", changed_gpu)
+    model_ends = ends_of(axes, "model", changed_model)
+    lacking = gpu_without_constants(gpu_ends, some_of(axes["ngpu"]), axes["link"])
     basis = f"bounds: {lacking} lacks constants" if lacking else "estimates"
     return Sweep(
         axes=axes,
         varying=[name for name, values in axes.items() if len(values) > 1],
         total=math.prod(map(len, axes.values())),
         given=frozenset(flags),
-        common=[*common_text(axes, gpus, models), basis],
+        common=[*common_text(axes, gpu_ends, model_ends), basis],
         bounds=bool(lacking),
     )
 
@@ -4723,7 +4760,7 @@ def with_warnings(sweep: Sweep) -> Outcomes:
         diagnose("warning", f"{misfits} of {sweep.total} cases do not fit into memory")
 
 
-def measured_changes(flags: Mapping[str, Any]) -> dict[str, Any]:
+def measured_changes(flags: Values) -> dict[str, Any]:
     """The figures that --set gives beside --measured."""
     changes = {}
     for name, values in set_figures(flags).items():
@@ -4733,11 +4770,12 @@ def measured_changes(flags: Mapping[str, Any]) -> dict[str, Any]:
     return changes
 
 
-def measured_rows(flags: Mapping[str, Any]) -> dict[str, list[Measured]]:
+def measured_rows(flags: Values) -> dict[str, list[Measured]]:
     """The rows of the file by GPU: of those that --gpu names, or of all that it has."""
     changes = measured_changes(flags)
     gpus: dict[str, GPU] = {}
-    for gpu in read_gpus(flags.get("gpu", "config"), config_of(flags)):
+    config = config_of(flags)
+    for gpu in read_named(flags.get("gpu", "config"), GPUS, find_gpu, lambda: config().gpu()):
         with blamed_on("--set:"):
             gpus[gpu.name] = changed_gpu(gpu, changes)
 
@@ -4776,7 +4814,7 @@ def unit_warning(name: str, rows: Sequence[Measured]) -> str:
     return ""
 
 
-def measure(flags: Mapping[str, Any]) -> Lines:
+def measure(flags: Values) -> Lines:
     """The report of --measured on the rows of each GPU."""
     for name, measured in measured_rows(flags).items():
         known = all(row.constants for row in measured)
