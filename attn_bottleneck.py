@@ -678,7 +678,38 @@ def causal_pairs(seq: int, query: int, window: int) -> int:
     return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
 
 
+def attention_operands(
+    shape: HeadShape, window: int, work: Workload, kv_dtype: str, latent_form: str | None
+) -> Operands:
+    """What attention to all keys, or to those of a window, works on; K and V in a precision."""
+    query = work.query
+    heads = work.batch * shape.n_head
+    kv_heads = work.batch * shape.n_kv_head
+    keys = min(work.seq, window + query - 1) if window else work.seq
+    rows = keys - work.rows_on_chip
+    pairs = causal_pairs(work.seq, query, window) if work.fused else query * keys
+    return Operands(
+        latent_form=latent_form,
+        keys=keys,
+        read_rows=rows,
+        pairs=pairs,
+        scores_flops=heads * pairs * (2 * shape.dim_qk - 1),
+        values_flops=heads * shape.dim_v * (2 * pairs - query),
+        q_bytes=stored_bytes(heads * query * shape.dim_qk, work.dtype),
+        k_bytes=stored_bytes(kv_heads * rows * shape.dim_qk, kv_dtype),
+        v_bytes=stored_bytes(kv_heads * rows * shape.dim_v, kv_dtype),
+        s_bytes=stored_bytes(heads * query * keys, work.dtype),
+        a_bytes=stored_bytes(heads * query * shape.dim_v, work.dtype),
+    )
+
+
+def sent_rows(operands: Operands, window: int) -> int:
+    """Rows of K and V that go round: no more than a window, though several new tokens read more."""
+    return min(operands.read_rows, window or operands.read_rows)
+
+
 def attention_kernels(operands: Operands, tiling: Tiling, fused: bool) -> list[Kernel]:
+    """One kernel, or one for each product and one for the softmax between them."""
     query = Traffic("rows", operands.q_bytes)
     output = Traffic("rows", operands.a_bytes)
     scores = Traffic("scores", operands.s_bytes)
@@ -719,49 +750,31 @@ def attention_kernels(operands: Operands, tiling: Tiling, fused: bool) -> list[K
 
 
 def softmax_attention(
-    shape: HeadShape, window: int, work: Workload, stored: str, latent_form: str | None = None
+    shape: HeadShape, window: int, work: Workload, kv_dtype: str, latent_form: str | None = None
 ) -> Form:
-    """Attention to all keys, or to those of a window: one kernel if fused, else three. K and V are
-    `stored` in a precision; absorbed, V is part of K, which a fused kernel reads once.
+    """Attention to all keys, or to those of a window: one kernel if fused, else three; K and V are
+    in a precision.
     """
-    query = work.query
-    heads = work.batch * shape.n_head
-    kv_heads = work.batch * shape.n_kv_head
-    keys = min(work.seq, window + query - 1) if window else work.seq
-    rows = keys - work.rows_on_chip
-    pairs = causal_pairs(work.seq, query, window) if work.fused else query * keys
-    operands = Operands(
-        latent_form=latent_form,
-        keys=keys,
-        read_rows=rows,
-        pairs=pairs,
-        scores_flops=heads * pairs * (2 * shape.dim_qk - 1),
-        values_flops=heads * shape.dim_v * (2 * pairs - query),
-        q_bytes=stored_bytes(heads * query * shape.dim_qk, work.dtype),
-        k_bytes=stored_bytes(kv_heads * rows * shape.dim_qk, stored),
-        v_bytes=stored_bytes(kv_heads * rows * shape.dim_v, stored),
-        s_bytes=stored_bytes(heads * query * keys, work.dtype),
-        a_bytes=stored_bytes(heads * query * shape.dim_v, work.dtype),
-    )
-    longest_row = min(work.seq, window or work.seq) if work.fused else keys
+    operands = attention_operands(shape, window, work, kv_dtype, latent_form)
     tiling = Tiling(
-        n_head=heads,
-        n_kv_head=kv_heads,
-        query_rows=query,
-        longest_row=longest_row,
-        pairs=pairs,
+        n_head=work.batch * shape.n_head,
+        n_kv_head=work.batch * shape.n_kv_head,
+        query_rows=work.query,
+        longest_row=min(work.seq, window or work.seq) if work.fused else operands.keys,
+        pairs=operands.pairs,
         width=shape.dim_qk,
     )
     # With the logarithm of each row's sum, in 32 bits, to add partial outputs up by.
     returned_bits = shape.dim_v * BITS[work.output_dtype] + 32
+    row_bits = shape.dim_qk * BITS[work.dtype] + returned_bits
     kv_width = shape.dim_qk if latent_form == "absorbed" else shape.dim_qk + shape.dim_v
-    sent_rows = min(rows, window or rows)
+    kv_rows = tiling.n_kv_head * sent_rows(operands, window)
     return Form(
         shape=shape,
         operands=operands,
         kernels=attention_kernels(operands, tiling, work.fused),
-        query_bits=heads * query * (shape.dim_qk * BITS[work.dtype] + returned_bits),
-        key_bits=kv_heads * kv_width * sent_rows * BITS[work.kv_dtype],
+        query_bits=tiling.n_head * work.query * row_bits,
+        key_bits=kv_rows * kv_width * BITS[kv_dtype],
     )
 
 
@@ -885,9 +898,8 @@ class LatentAttention(NamedTuple):
         """
         shape = HeadShape(self.n_head, self.n_head, self.dim_qk, self.v_head_dim)
         form = softmax_attention(shape, self.window, work, work.dtype, latent_form="plain")
-        rows = form.operands.read_rows
-        sent_rows = min(rows, self.window or rows)
         cached_rows = form.operands.keys - work.query
+        latent_rows = sent_rows(form.operands, self.window)
         heads = work.batch * self.n_head
         width = self.qk_nope_head_dim + self.v_head_dim
         operands = form.operands._replace(
@@ -906,7 +918,7 @@ class LatentAttention(NamedTuple):
         return form._replace(
             operands=operands,
             kernels=[projection, *form.kernels] if cached_rows else form.kernels,
-            key_bits=work.batch * self.latent_width * sent_rows * BITS[work.kv_dtype],
+            key_bits=work.batch * latent_rows * self.latent_width * BITS[work.kv_dtype],
         )
 
 
@@ -1916,7 +1928,7 @@ def ignores_windows(known: Type) -> bool:
     return "window" not in known and "layers" not in known
 
 
-def checked_kinds(config: Config, known: Type, kinds: list[str]) -> list[str]:
+def checked_kinds(config: Config, known: Type, kinds: list[str], window: int) -> list[str]:
     """The kinds of the layers, all full without a schedule; InputError where a window is hinted at
     but not said.
     """
@@ -1924,7 +1936,7 @@ def checked_kinds(config: Config, known: Type, kinds: list[str]) -> list[str]:
     window_named = not config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
     no_window_key = not window_named and "use_sliding_window" not in config
     if not kinds:
-        may_be_windowed = windows in ("listed", "set", "switched") and window_keys(config) > 0
+        may_be_windowed = windows in ("listed", "set", "switched") and window > 0
         unlisted = windows == "listed" and no_window_key
         if "layers" in known or may_be_windowed or unlisted:
             raise InputError("no layer_types, so which layers are of which kind is not known")
@@ -1939,8 +1951,10 @@ def checked_kinds(config: Config, known: Type, kinds: list[str]) -> list[str]:
 
 def layer_kinds(config: Config, known: Type) -> list[str]:
     """The kind of each layer: "full", "windowed" or "none"."""
-    kinds = checked_kinds(config, known, scheduled_kinds(config, known, layer_count(config)))
-    if known.get("window") == "all" and window_keys(config):
+    kinds = scheduled_kinds(config, known, layer_count(config))
+    window = window_keys(config)
+    kinds = checked_kinds(config, known, kinds, window)
+    if known.get("window") == "all" and window:
         return ["windowed" if kind == "full" else kind for kind in kinds]
     if ignores_windows(known):
         return ["full" if kind == "windowed" else kind for kind in kinds]
@@ -3263,6 +3277,22 @@ def values_product(layer: Layer) -> Product:
     )
 
 
+def report_heads(case: Analysis, layer: Layer) -> str:
+    batch = f"{case.work.batch} x " if case.work.batch > 1 else ""
+    return f"{batch}{layer.form.shape.n_head}"
+
+
+def report_reading(case: Analysis, layer: Layer, product: Product) -> str:
+    """How many bytes of K or V a product reads."""
+    work = case.work
+    kept_dtype = work.dtype if layer.form.operands.latent_form == "plain" else work.kv_dtype
+    batch = f"{work.batch} x " if work.batch > 1 else ""
+    heads = f"{batch}{layer.form.shape.n_kv_head}"
+    rows = f"{heads} x ({product.width} x {layer.form.operands.read_rows})"
+    size = f"{rows} x {BITS[kept_dtype] / 8:g} = {product.read_bytes} bytes"
+    return f"Read Key Matrix ({kept_dtype.upper()}): {size}"
+
+
 def report_product(
     case: Analysis, layer: Layer, product: Product, exchange: Exchange | None
 ) -> Lines:
@@ -3270,21 +3300,15 @@ def report_product(
     the time in which one GPU computes (and synchronises).
     """
     work = case.work
-    shape = layer.form.shape
-    operands = layer.form.operands
-    batch = f"{work.batch} x " if work.batch > 1 else ""
-    heads = f"{batch}{shape.n_head}"
+    heads = report_heads(case, layer)
     dtype = work.dtype.upper()
-    kept_dtype = work.dtype if operands.latent_form == "plain" else work.kv_dtype
     kernel = KernelShare(product.formula, flops=product.flops, bytes=product.read_bytes)
     alone = kernel_bound(kernel, case.gpu.peaks[work.dtype], case.gpu.bandwidth)
     yield f"{RULE}\n{product.formula}"
     yield f"{heads} x (({work.query} x {product.inner}) x ({product.inner} x {product.columns}))"
     yield f"{RULE}\nTotal FLOPS: {product.flops} FLOPS"
     yield f"Computation time ({dtype}):  {alone.compute_s * layer.share.scores:.3e}s\n"
-    rows = f"{batch}{shape.n_kv_head} x ({product.width} x {operands.read_rows})"
-    size = f"{rows} x {BITS[kept_dtype] / 8:g} = {product.read_bytes} bytes"
-    yield f"Read Key Matrix ({kept_dtype.upper()}): {size}"
+    yield report_reading(case, layer, product)
     yield f"Memory time:  {alone.memory_s * layer.share.kv:.3e}s\n"
     if exchange:
         sync_s = exchange_bound(exchange, case.gpu.links[work.link])
@@ -3886,25 +3910,29 @@ def legend(panel: Panel) -> Lines:
             y += LEGEND_LINE
 
 
+def axes_lines(panel: Panel, across: Scale, up: Scale) -> Lines:
+    """Both axes of a panel with their ticks, a grid and what they are."""
+    for value in ticks(across.low, across.high):
+        x = across.at(value)
+        yield svg_line([(x, up.end), (x, up.start)], "class='grid'")
+        yield svg_text(x, up.start + 16, f"{value:.12g}", "text-anchor='middle'")
+    for value in ticks(up.low, up.high):
+        y = up.at(value)
+        yield svg_line([(LEFT, y), (across.end, y)], "class='grid'")
+        yield svg_text(LEFT - 6, y + 4, prefixed(value, panel.unit), "text-anchor='end'")
+    corners = [(LEFT, up.end), (LEFT, up.start), (across.end, up.start)]
+    yield svg_line(corners, "class='axis'")
+    yield svg_text(LEFT + WIDTH / 2, up.start + 36, panel.across, "text-anchor='middle'")
+    yield svg_text(LEFT, up.end - 10, panel.up)
+
+
 def plot(panel: Panel) -> Lines:
     """A panel with axes from the data, and beside it a legend."""
     series = [*panel.series, *panel.roofs]
     points = list(itertools.chain.from_iterable([line.points for line in series]))
-    bottom = panel.top + panel.height
-    right = LEFT + WIDTH
-    across = scale_of([point.x for point in points], LEFT, right)
-    up = scale_of([point.y for point in points], bottom, panel.top)
-    for value in ticks(across.low, across.high):
-        x = across.at(value)
-        yield svg_line([(x, panel.top), (x, bottom)], "class='grid'")
-        yield svg_text(x, bottom + 16, f"{value:.12g}", "text-anchor='middle'")
-    for value in ticks(up.low, up.high):
-        y = up.at(value)
-        yield svg_line([(LEFT, y), (right, y)], "class='grid'")
-        yield svg_text(LEFT - 6, y + 4, prefixed(value, panel.unit), "text-anchor='end'")
-    yield svg_line([(LEFT, panel.top), (LEFT, bottom), (right, bottom)], "class='axis'")
-    yield svg_text(LEFT + WIDTH / 2, bottom + 36, panel.across, "text-anchor='middle'")
-    yield svg_text(LEFT, panel.top - 10, panel.up)
+    across = scale_of([point.x for point in points], LEFT, LEFT + WIDTH)
+    up = scale_of([point.y for point in points], panel.top + panel.height, panel.top)
+    yield from axes_lines(panel, across, up)
     for line in reversed(series):
         places = [(across.at(point.x), up.at(point.y)) for point in line.points]
         if len(places) > 1:
