@@ -51,7 +51,8 @@ product by product, unfused, the keys split.
 Assumptions: peaks are dense; one multiply-add is two FLOPs; GB = 1e9 bytes; weights are spread
 evenly. Counts are exact.
 
-The file, from top to bottom: units and words; hardware and models; layers, by kind; reading (a
+The file, from top to bottom: units and words; hardware and models; kernels; layers, by kind;
+reading (a
 config of ours, a published one, by name); cost model; what would help; sweeps; views; picture;
 measured kernels; command line. Data runs that way and no other.
 
@@ -180,6 +181,38 @@ def quoted(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:36]}... ({len(text)} characters)"
 
 
+SI_PREFIXES = {
+    -5: "f",
+    -4: "p",
+    -3: "n",
+    -2: "u",
+    -1: "m",
+    0: "",
+    1: "K",
+    2: "M",
+    3: "G",
+    4: "T",
+    5: "P",
+    6: "E",
+}
+
+
+def prefixed(value: float, unit: str) -> str:
+    """Three significant digits with the prefix that suits them, in at most seven columns before a
+    unit of one letter.
+
+    >>> prefixed(0.00123456, "s"), prefixed(45.6e9, "B"), prefixed(13140, "s"), prefixed(2e7, "s")
+    ('1.23 ms', '45.6 GB', '13140 s', '20 Ms')
+    """
+    if unit == "s" and 1000 <= value < 1e5:
+        return f"{value:.0f} s"
+    value = float(f"{value:.3g}")
+    if value and not 1e-15 <= value < 1e21:
+        return f"{value:.0e} {unit}".replace("e+", "e")
+    power = int(f"{value:e}".split("e")[1]) // 3
+    return f"{value / 1000.0**power:.3g} {SI_PREFIXES[power]}{unit}"
+
+
 def squashed(name: str) -> str:
     """A name without what people write differently."""
     return "".join(filter(str.isalnum, name.lower()))
@@ -243,12 +276,15 @@ class Key(NamedTuple):
     scale: float = 1
     whole: bool = False
     text: bool = False  # no number
+    choices: tuple[str, ...] = ()  # no number either
     needed: bool = False
 
     def checked(self, value: Any) -> Any:
         """A value that is allowed; InputError for others."""
-        if self.text:
-            good = type(value) is str and re.fullmatch("[ -~]+", value)
+        if self.choices:
+            good = value in self.choices
+        elif self.text:
+            good = type(value) is str and bool(re.fullmatch("[ -~]+", value))
         else:
             numeric = type(value) is int or (type(value) is float and not self.whole)
             good = numeric and self.least <= value <= self.most
@@ -395,13 +431,13 @@ Times of a GPU with an architecture are estimates from measured kernels, of the 
 # parts of the peaks. Ampere, Ada and Blackwell RTX begin and end tiles for nothing that can be
 # seen, and Ampere's and Ada's exponentials (16 a clock) never limit.
 ARCHITECTURES = """\
-architecture    launch_us wave_us tile_us exponentials compute_efficiency bandwidth_efficiency latent_bandwidth_efficiency link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency pcie_latency_us pcie_hop_us pcie_efficiency
-Ampere                 13     4.3       0         22.6               0.67                 0.71                        0.71             4.0        0.53              6.7              42            0.68             2.3         1.6            0.62
-Hopper                 12     1.3     3.8           17               0.72                 0.90                        0.90             2.2        0.32              4.3              23            0.74             2.3         1.6            0.62
-Blackwell              10     1.5     3.4           22               0.64                0.915                        0.72             3.8        0.38              7.2              37            0.69             2.3         1.6            0.62
-Blackwell-Ultra       9.8    1.35     2.9           31               0.84                0.905                        0.71             3.8        0.39              7.5              37            0.70             2.3         1.6            0.62
-Ada                   8.3     3.5       0         40.3               0.50                0.855                       0.855               -           -                -               -               -             2.3         1.6            0.62
-Blackwell-RTX         8.4     3.1       0          5.5               0.76                0.965                       0.965               -           -                -               -               -             2.3         1.6            0.62
+architecture    launch_us wave_us tile_us exponentials compute_efficiency bandwidth_efficiency latent_bandwidth_efficiency state_bandwidth_efficiency state_chunk_us sparse_efficiency index_efficiency link_latency_us link_hop_us link_two_shot_us link_library_us link_efficiency pcie_latency_us pcie_hop_us pcie_efficiency
+Ampere                 13     4.3       0         22.6               0.67                 0.71                        0.71                          -              -                 -                -             4.0        0.53              6.7              42            0.68             2.3         1.6            0.62
+Hopper                 12     1.3     3.8           17               0.72                 0.90                        0.90                       0.88            3.0              0.60            0.445             2.2        0.32              4.3              23            0.74             2.3         1.6            0.62
+Blackwell              10     1.5     3.4           22               0.64                0.915                        0.72                       0.80           2.45             0.257             0.38             3.8        0.38              7.2              37            0.69             2.3         1.6            0.62
+Blackwell-Ultra       9.8    1.35     2.9           31               0.84                0.905                        0.71                       0.80            2.4             0.285            0.415             3.8        0.39              7.5              37            0.70             2.3         1.6            0.62
+Ada                   8.3     3.5       0         40.3               0.50                0.855                       0.855                          -              -                 -                -               -           -                -               -               -             2.3         1.6            0.62
+Blackwell-RTX         8.4     3.1       0          5.5               0.76                0.965                       0.965                          -              -                 -                -               -           -                -               -               -             2.3         1.6            0.62
 """
 
 # Geometry from the models' published config.json (GPT-3: arXiv:2005.14165, table 2.1), billions of
@@ -449,6 +485,11 @@ class KernelConstants(NamedTuple):
     compute_efficiency: float  # parts of the datasheet's rates
     bandwidth_efficiency: float
     latent_bandwidth_efficiency: float  # where latents are read while computing
+    # Of states and of sparse attention; None: not measured, and taken as others.
+    state_bandwidth_efficiency: float | None = None
+    state_chunk_s: float | None = None  # that a head waits for a chunk of a prompt
+    sparse_efficiency: float | None = None  # of the peak, where each token has keys of its own
+    index_efficiency: float | None = None  # of the peak in FP8
 
 
 class LinkConstants(NamedTuple):
@@ -493,6 +534,348 @@ class GPU(NamedTuple):
         return "nvlink" if "nvlink" in self.links and joined else "pcie"
 
 
+# ------------------------------------------------------------- kernels: how long each takes
+
+
+class Terms(NamedTuple):
+    """Seconds of a kernel, a layer or all layers: by term, in total (where terms overlap, less than
+    their sum; without constants the bound), and the bound.
+    """
+
+    compute_s: float = 0.0
+    memory_s: float = 0.0
+    sync_s: float = 0.0
+    overhead_s: float = 0.0
+    total_s: float = 0.0
+    bound_s: float = 0.0  # no implementation of this algorithm in this precision is faster
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Seconds of each term by its name."""
+        return {
+            "compute": self.compute_s,
+            "memory": self.memory_s,
+            "sync": self.sync_s,
+            "overhead": self.overhead_s,
+        }
+
+    @property
+    def times(self) -> dict[str, float]:
+        """Seconds of each term, and in total."""
+        return {**self.parts, "total": self.total_s}
+
+    @property
+    def limit(self) -> str:
+        """The name of the largest term, of equal ones the first: the verdict."""
+        parts = self.parts
+        return max(parts, key=parts.__getitem__)
+
+
+class KernelShare(NamedTuple):
+    """What the busiest GPU does in one kernel."""
+
+    name: str
+    flops: float = 0.0
+    exponentials: float = 0.0
+    bytes: float = 0.0  # of traffic with the memory
+    tiles: float = 1.0  # blocks of query rows of one K/V head, that a multiprocessor works on
+    full_tiles: float = 0.0  # these, or as many as all query rows would fill
+    width: int = 128  # of a key
+    tail_flops: float = 0.0  # of the longest tile, beyond those of the mean one
+    overlaps: bool = False  # whether measured kernels of this kind compute while they read
+    # What only estimates count: what kernels compute and move beyond the least, how many pieces
+    # multiprocessors work on one by one, and in how many steps that follow each other.
+    extra_flops: float = 0.0
+    extra_bytes: float = 0.0
+    pieces: float = 0.0
+    steps: int = 0
+
+
+class Rates(NamedTuple):
+    """What a GPU offers a kernel: the datasheet's FLOP/s and bytes/s, and what is attained."""
+
+    compute: float
+    memory: float
+    constants: KernelConstants
+
+
+Estimate = Callable[[KernelShare, Rates], Terms]
+
+# What measured kernels of 2026 take on every GPU alike (README, "Held against silicon"): seconds of
+# a launch with its first wave, elements/s of a multiprocessor, parts of the bandwidth.
+STATE_STEP_START_S = 4e-6
+STATE_PROMPT_START_S = 3e-6
+STATE_WAVE_S = 10e-6  # before the first chunk of each wave of heads
+UNFUSED_STATE_START_S = 16e-6  # where no fused kernel was measured
+UNFUSED_STATE_CHUNK_S = 2.3e-6
+CONVOLUTION_STEP_START_S = 1.5e-6
+CONVOLUTION_STEP_BANDWIDTH = 0.6
+CONVOLUTION_PROMPT_START_S = 2e-6
+CONVOLUTION_ELEMENTS = 4.5e9
+SPARSE_START_S = 3e-6
+INDEX_START_S = 5e-6
+INDEX_EFFICIENCY = 0.4  # where none was measured
+INDEX_STEP_START_S = 8e-6  # with that of its top-k
+TOP_K_START_S = 4e-6
+TOP_K_ROW_S = 1.9e-6  # of a row with more keys than are taken
+TOP_K_KEY_S = 0.2e-9  # of a key
+TOP_K_PAIR_BYTES = 10
+
+
+def overlapped(compute_s: float, memory_s: float, overhead_s: float) -> Terms:
+    """A kernel that computes while it reads."""
+    longer_s = max(compute_s, memory_s)
+    return Terms(
+        compute_s=compute_s,
+        memory_s=memory_s,
+        overhead_s=overhead_s,
+        total_s=longer_s + overhead_s,
+    )
+
+
+def attention_estimate(kernel: KernelShare, rates: Rates) -> Terms:
+    """At the part of the datasheet's FLOP/s and bytes/s that measured kernels reach. They overlap
+    computing and reading little, but for absorbed latent attention, and exponentials with FLOPs.
+    Further waves of tiles cost time only where they outlast computing and reading; beginning and
+    ending full tiles always does.
+    """
+    constants = rates.constants
+    multiprocessors = constants.multiprocessors
+    attained_compute = rates.compute * constants.compute_efficiency
+    exponential_s = kernel.exponentials / (constants.exponentials * multiprocessors)
+    # A multiprocessor works on the tail alone.
+    tail_s = kernel.tail_flops * multiprocessors / attained_compute
+    compute_s = tail_s + max(kernel.flops / attained_compute, exponential_s)
+    efficiency = constants.bandwidth_efficiency
+    if kernel.overlaps:
+        efficiency = constants.latent_bandwidth_efficiency
+    memory_s = (kernel.bytes + kernel.extra_bytes) / (rates.memory * efficiency)
+    work_s = max(compute_s, memory_s) if kernel.overlaps else compute_s + memory_s
+    # Waves were fitted to keys 128 wide; of a wider one half the cost grows.
+    further_waves = max(0.0, kernel.tiles / multiprocessors - 1) * (128 + kernel.width) / 256
+    waves_s = max(0.0, constants.wave_s * further_waves - work_s)
+    tiles_s = constants.tile_s * kernel.full_tiles / multiprocessors
+    overhead_s = constants.launch_s + waves_s + tiles_s
+    return Terms(
+        compute_s=compute_s,
+        memory_s=memory_s,
+        overhead_s=overhead_s,
+        total_s=work_s + overhead_s,
+    )
+
+
+def state_bandwidth(rates: Rates) -> float:
+    """Bytes/s at which kernels of states read and write."""
+    efficiency = rates.constants.state_bandwidth_efficiency
+    if efficiency is None:
+        efficiency = rates.constants.bandwidth_efficiency
+    return rates.memory * efficiency
+
+
+def attained_flops(rates: Rates) -> float:
+    return rates.compute * rates.constants.compute_efficiency
+
+
+def state_step_estimate(kernel: KernelShare, rates: Rates) -> Terms:
+    """A few new tokens: the state is read once, and written after every token."""
+    moved = kernel.bytes + kernel.extra_bytes
+    memory_s = moved / state_bandwidth(rates)
+    return overlapped(kernel.flops / attained_flops(rates), memory_s, STATE_STEP_START_S)
+
+
+def state_prompt_estimate(kernel: KernelShare, rates: Rates) -> Terms:
+    """Many new tokens, chunk by chunk: a multiprocessor takes the chunks of a head one after the
+    other, `steps` of them, whatever computing and reading could be done meanwhile.
+    """
+    constants = rates.constants
+    compute_s = (kernel.flops + kernel.extra_flops) / attained_flops(rates)
+    moved = kernel.bytes
+    if constants.state_chunk_s is None:
+        start_s = UNFUSED_STATE_START_S
+        chain_s = kernel.steps * UNFUSED_STATE_CHUNK_S
+        moved += kernel.extra_bytes
+    else:
+        start_s = STATE_PROMPT_START_S
+        waves = math.ceil(kernel.pieces / constants.multiprocessors)
+        chain_s = waves * (STATE_WAVE_S + kernel.steps * constants.state_chunk_s)
+    memory_s = moved / state_bandwidth(rates)
+    waiting_s = max(0.0, chain_s - max(compute_s, memory_s))
+    return overlapped(compute_s, memory_s, start_s + waiting_s)
+
+
+def convolution_step_estimate(kernel: KernelShare, rates: Rates) -> Terms:
+    moved = kernel.bytes + kernel.extra_bytes
+    memory_s = moved / (rates.memory * CONVOLUTION_STEP_BANDWIDTH)
+    return overlapped(0.0, memory_s, CONVOLUTION_STEP_START_S)
+
+
+def convolution_prompt_estimate(kernel: KernelShare, rates: Rates) -> Terms:
+    """Bound by instructions: so many elements a second, the pieces, whatever the width."""
+    compute_s = kernel.pieces / (CONVOLUTION_ELEMENTS * rates.constants.multiprocessors)
+    moved = kernel.bytes + kernel.extra_bytes
+    return overlapped(compute_s, moved / state_bandwidth(rates), CONVOLUTION_PROMPT_START_S)
+
+
+def sparse_prompt_estimate(kernel: KernelShare, rates: Rates) -> Terms:
+    """Attention of each new token to keys of its own: a piece is a token, padded to all keys that
+    one may take, and multiprocessors take one each at a time.
+    """
+    constants = rates.constants
+    efficiency = constants.sparse_efficiency
+    if efficiency is None:
+        efficiency = constants.compute_efficiency
+    waves = math.ceil(kernel.pieces / constants.multiprocessors)
+    padded_flops = (kernel.flops + kernel.extra_flops) / kernel.pieces
+    wave_flops = padded_flops * constants.multiprocessors
+    compute_s = waves * wave_flops / (rates.compute * efficiency)
+    memory_s = kernel.bytes / (rates.memory * constants.bandwidth_efficiency)
+    return overlapped(compute_s, memory_s, SPARSE_START_S)
+
+
+def index_prompt_estimate(kernel: KernelShare, rates: Rates) -> Terms:
+    """Scores of every key for many new tokens. However few there are, each multiprocessor works on
+    as many pairs as `extra_flops` take.
+    """
+    constants = rates.constants
+    efficiency = constants.index_efficiency
+    if efficiency is None:
+        efficiency = INDEX_EFFICIENCY
+    least_flops = kernel.extra_flops * constants.multiprocessors
+    compute_s = max(kernel.flops, least_flops) / (rates.compute * efficiency)
+    memory_s = kernel.bytes / (rates.memory * constants.bandwidth_efficiency)
+    return overlapped(compute_s, memory_s, INDEX_START_S)
+
+
+def top_k_s(kernel: KernelShare, rates: Rates) -> float:
+    """Seconds in which multiprocessors take the best keys of rows, the pieces, of so many keys, the
+    steps.
+    """
+    waves = math.ceil(kernel.pieces / rates.constants.multiprocessors)
+    return waves * kernel.steps * TOP_K_KEY_S
+
+
+def index_step_estimate(kernel: KernelShare, rates: Rates) -> Terms:
+    """Scores of every key for a few new tokens, and the best of them."""
+    bandwidth = rates.memory * rates.constants.latent_bandwidth_efficiency
+    memory_s = (kernel.bytes + kernel.extra_bytes) / bandwidth
+    overhead_s = INDEX_STEP_START_S + top_k_s(kernel, rates)
+    return overlapped(kernel.flops / attained_flops(rates), memory_s, overhead_s)
+
+
+def top_k_prompt_estimate(kernel: KernelShare, rates: Rates) -> Terms:
+    """The best keys of many rows: a wave of rows takes a start and a time for each of their keys."""
+    waves = math.ceil(kernel.pieces / rates.constants.multiprocessors)
+    rows_s = waves * TOP_K_ROW_S + top_k_s(kernel, rates)
+    memory_s = kernel.extra_bytes / rates.memory
+    waiting_s = max(0.0, rows_s - memory_s)
+    return overlapped(0.0, memory_s, TOP_K_START_S + waiting_s)
+
+
+def kernel_bound(kernel: KernelShare, compute: float, memory: float) -> Terms:
+    """The roofline (Williams et al., 2009) of FLOP/s and bytes/s: as if computing and reading
+    overlapped in full.
+    """
+    compute_s = kernel.flops / compute
+    memory_s = kernel.bytes / memory
+    longer_s = max(compute_s, memory_s)
+    return Terms(compute_s=compute_s, memory_s=memory_s, total_s=longer_s, bound_s=longer_s)
+
+
+class Traffic(NamedTuple):
+    """Bytes that a kernel moves over all GPUs, shared out as a field of Shares says."""
+
+    shared_as: str
+    bytes: int
+
+
+class Tiling(NamedTuple):
+    """What a kernel of attention cuts into tiles of query rows, over all GPUs."""
+
+    n_head: int  # of all sequences together
+    n_kv_head: int
+    query_rows: int  # of a head
+    longest_row: int  # keys of the row that has most
+    pairs: int  # query-key pairs per head
+    width: int  # of a key
+
+
+class Kernel(NamedTuple):
+    """What one kernel computes and moves, over all GPUs, and how long measured ones take."""
+
+    name: str
+    flops: int
+    traffic: Sequence[Traffic]
+    estimate: Estimate = attention_estimate
+    shared_as: str = "heads"  # how FLOPs and what else is no traffic are shared out
+    exponentials: int = 0
+    tiling: Tiling | None = None  # None: it does not go by query rows
+    overlaps: bool = False  # whether measured kernels of this kind compute while they read
+    narrow: bool = False  # whether it computes in FP8 where the GPU can
+    extra_flops: int = 0  # these four: as in KernelShare
+    extra_bytes: int = 0
+    pieces: int = 0
+    steps: int = 0
+
+
+class Shares(NamedTuple):
+    """The busiest GPU's part of one layer, by what is shared; whole unless it is split. A kernel's
+    traffic goes by these names.
+    """
+
+    heads: float = 1  # FLOPs, scores, and what else goes by query heads
+    kv: float = 1  # K and V
+    kv_heads: float = 1  # K/V heads of which it has keys
+    rows: float = 1  # Q and A
+    common: float = 1  # what belongs to all heads: latents that are projected, rows of an indexer
+
+
+# Rows of a tile that packs the query heads of a K/V head, and of one that holds a single head's.
+PACKED_ROWS = 64
+TILE_ROWS = 128
+
+
+def tiled(shared: KernelShare, tiling: Tiling, share: Shares) -> KernelShare:
+    """A kernel with its tiles: of packed heads, or of single ones where that makes fewer.
+
+    Rows that see more keys make their tile longer than the mean, and in a causal mask those come
+    last, when the other multiprocessors are done. The tail is what such a tile has beyond a mean
+    one: its rows, times the FLOPs of a mean row, times (longest / mean - 1).
+    """
+    kv_heads = tiling.n_kv_head * share.kv_heads
+    rows = tiling.n_head * tiling.query_rows * share.rows
+    packed_tiles = math.ceil(rows / kv_heads / PACKED_ROWS)
+    heads_of_group = rows / kv_heads / tiling.query_rows
+    single_tiles = heads_of_group * math.ceil(tiling.query_rows / TILE_ROWS)
+    tiles = kv_heads * min(packed_tiles, single_tiles)
+    longest_over_mean = tiling.longest_row * tiling.query_rows / tiling.pairs
+    tile_rows = min(tiling.query_rows, TILE_ROWS)
+    return shared._replace(
+        tiles=tiles,
+        full_tiles=min(tiles, rows / PACKED_ROWS),
+        width=tiling.width,
+        tail_flops=tile_rows * (shared.flops / rows) * (longest_over_mean - 1),
+    )
+
+
+def shared_kernel(kernel: Kernel, share: Shares) -> KernelShare:
+    """What the busiest GPU does of one kernel."""
+    shares = share._asdict()
+    part = shares[kernel.shared_as]
+    moved = [traffic.bytes * shares[traffic.shared_as] for traffic in kernel.traffic]
+    shared = KernelShare(
+        name=kernel.name,
+        flops=kernel.flops * part,
+        exponentials=kernel.exponentials * part,
+        bytes=functools.reduce(operator.add, moved, 0),  # as sum() did before Python 3.12
+        overlaps=kernel.overlaps,
+        extra_flops=kernel.extra_flops * part,
+        extra_bytes=kernel.extra_bytes * part,
+        pieces=kernel.pieces * part,
+        steps=kernel.steps,
+    )
+    return shared if kernel.tiling is None else tiled(shared, kernel.tiling, share)
+
+
 # ----------------------------------------------------------------------- layers, by kind
 
 
@@ -525,6 +908,14 @@ class Workload(NamedTuple):
         """What GPUs add up is at least 16 bits wide."""
         return self.dtype if BITS[self.dtype] >= 16 else "bf16"
 
+    @property
+    def is_prompt(self) -> bool:
+        """Whether kernels take the new tokens in bulk, not one by one as generated or offered."""
+        return self.query > MAX_STEP_TOKENS
+
+
+MAX_STEP_TOKENS = 16  # of a sequence that kernels of states and of sparse readers take one by one
+
 
 def phase_of(query: int, seq: int, generates: bool) -> str:
     """One row that is generated, or added to others, is "decode": it is still on chip. All rows new
@@ -536,16 +927,31 @@ def phase_of(query: int, seq: int, generates: bool) -> str:
 
 
 class Kept(NamedTuple):
-    """A part of what one layer keeps of a sequence: rows, of which each token adds one, or a state."""
+    """A part of what one layer keeps of a sequence: rows, or a state."""
 
     bits: int  # of a row, or of the state
     heads: int  # by which GPUs that split heads can share it out; 1: each holds all of it
     most_rows: int = MAX_COUNT
+    tokens: int = 1  # that share a row
     grows: bool = True  # False: a state, which is there whatever the length
 
     def rows(self, length: int) -> int:
         """Rows after so many tokens."""
-        return min(length, self.most_rows) if self.grows else 1
+        return min(length // self.tokens, self.most_rows) if self.grows else 1
+
+    def gpu_bits(self, ngpu: int, split: str) -> int:
+        """Bits of a row or state on a GPU; where keys are split, on all GPUs together. A state that
+        does not divide is on each GPU whole.
+        """
+        if split == "seq":
+            copied = not self.grows and self.heads % ngpu
+            return self.bits * ngpu if copied else self.bits
+        if split == "head":
+            heads = max(1, self.heads // ngpu)
+            if not self.grows and self.heads % ngpu:
+                heads = self.heads
+            return self.bits // self.heads * heads
+        return self.bits
 
 
 class HeadShape(NamedTuple):
@@ -555,6 +961,13 @@ class HeadShape(NamedTuple):
     n_kv_head: int
     dim_qk: int  # width of a query or key head
     dim_v: int  # width of a value head
+
+    @property
+    def words(self) -> list[str]:
+        """What a summary says of them."""
+        width = f"{self.dim_qk}" if self.dim_v == self.dim_qk else f"{self.dim_qk}/{self.dim_v}"
+        heads = f"{self.n_head} head" if self.n_head == 1 else f"{self.n_head} heads"
+        return [heads, f"{self.n_kv_head} K/V", f"width {width}"]
 
 
 class Operands(NamedTuple):
@@ -581,45 +994,19 @@ class Operands(NamedTuple):
         return self.k_bytes if self.latent_form == "absorbed" else self.k_bytes + self.v_bytes
 
 
-class Traffic(NamedTuple):
-    """Bytes that a kernel moves over all GPUs, shared out as a field of Shares says."""
-
-    shared_as: str
-    bytes: int
-
-
-class Tiling(NamedTuple):
-    """What a kernel of attention cuts into tiles of query rows, over all GPUs."""
-
-    n_head: int  # of all sequences together
-    n_kv_head: int
-    query_rows: int  # of a head
-    longest_row: int  # keys of the row that has most
-    pairs: int  # query-key pairs per head
-    width: int  # of a key
-
-
-class Kernel(NamedTuple):
-    """What one kernel computes and moves, over all GPUs."""
-
-    name: str
-    flops: int  # shared out as the scores are
-    traffic: Sequence[Traffic]
-    exponentials: int = 0  # shared out as the scores are
-    tiling: Tiling | None = None  # None: it does not go by query rows
-    overlaps: bool = False  # whether measured kernels of this kind compute while they read
-
-
 class Form(NamedTuple):
     """One way in which kernels may compute a layer."""
 
     shape: HeadShape
     kernels: Sequence[Kernel]
     operands: Operands = Operands()
-    # What GPUs that split the keys send round: queries that return as partial outputs, or else
-    # keys and values.
+    # What GPUs that split the keys send round: queries that return as partial outputs, or else keys
+    # and values.
     query_bits: int = 0
     key_bits: int | None = None  # None: there are no keys to split, only heads
+    candidate_bytes: int = 0  # the best keys that a GPU finds among its own, gathered by all
+    bound_as_one: bool = False  # one kernel could do it all: so takes it the bound
+    reduces: bool = True  # the output of a mixer beside another is reduced with that one's
 
     @property
     def flops(self) -> int:
@@ -650,21 +1037,36 @@ class Mixer(Protocol):
         """Of what is projected to the hidden size."""
 
     @property
+    def unfused(self) -> bool:
+        """Whether separate kernels for scores, softmax and values can compute it."""
+
+    @property
     def words(self) -> list[str]:
-        """What a summary says of it beside heads and widths."""
+        """What a summary says of it beside the heads that its kernels see."""
 
     @property
     def figures(self) -> Values:
         """What JSON says of it beside heads and widths."""
 
+    def divides(self, ngpu: int) -> bool:
+        """Whether GPUs can share it by heads."""
+
     def kept(self, work: Workload) -> list[Kept]:
         """What it keeps of a sequence."""
 
     def parameters(self, hidden: int) -> int | None:
-        """Of its projections from and to a hidden size, no norms and biases; None: not known."""
+        """Of its projections from and to a hidden size; None: not known."""
 
     def forms(self, work: Workload) -> list[Form]:
         """The ways in which its kernels may compute a workload."""
+
+
+def shares_heads(n_head: int, n_kv_head: int, ngpu: int) -> bool:
+    """Whether GPUs get equal numbers of heads, as serving engines ask: of K/V heads too, or whole
+    copies of one.
+    """
+    whole_kv_heads = n_kv_head % ngpu == 0 or ngpu % n_kv_head == 0
+    return n_head % ngpu == 0 and whole_kv_heads
 
 
 def causal_pairs(seq: int, query: int, window: int) -> int:
@@ -678,16 +1080,81 @@ def causal_pairs(seq: int, query: int, window: int) -> int:
     return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
 
 
+def chunk_pairs(seq: int, chunk: int) -> int:
+    """Query-key pairs of `seq` tokens that see the keys of their chunk up to themselves.
+
+    >>> chunk_pairs(5, 3)  # 1 + 2 + 3, and 1 + 2
+    9
+    """
+    chunks, rest = divmod(seq, chunk)
+    return chunks * (chunk * (chunk + 1) // 2) + rest * (rest + 1) // 2
+
+
+def compressed_pairs(seq: int, ratio: int, most: int) -> int:
+    """Pairs of `seq` tokens with one row for each `ratio` tokens, `most` rows at most: sum of
+    min(floor(i / ratio), most).
+
+    >>> compressed_pairs(6, 2, 9), compressed_pairs(6, 2, 2)  # 0 + 1 + 1 + 2 + 2 + 3
+    (9, 8)
+    """
+    rows = min(seq // ratio, most)
+    fewer = ratio * rows * (rows - 1) // 2  # of tokens that see fewer rows than the last
+    return fewer + rows * (seq - ratio * rows + 1)
+
+
+class Mask(NamedTuple):
+    """The keys that a row sees: all before it, the last ones, or those of its chunk."""
+
+    window: int = 0  # 0: all
+    chunk: int = 0  # 0: no chunks
+
+    @property
+    def kind(self) -> str:
+        if self.chunk:
+            return "chunked"
+        return "windowed" if self.window else "full"
+
+    @property
+    def most_rows(self) -> int:
+        """That any row sees."""
+        return self.window or self.chunk or MAX_COUNT
+
+    @property
+    def words(self) -> list[str]:
+        if self.chunk:
+            return [f"chunks of {self.chunk}"]
+        return [f"window {self.window}"] if self.window else []
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        figures: dict[str, Any] = {"window_keys": self.window or None}
+        if self.chunk:
+            figures["chunk"] = self.chunk
+        return figures
+
+    def keys(self, seq: int, query: int) -> int:
+        """That some of the last `query` tokens sees."""
+        if self.chunk:
+            return seq - (seq - query) // self.chunk * self.chunk
+        return min(seq, self.window + query - 1) if self.window else seq
+
+    def pairs(self, seq: int, query: int) -> int:
+        """Query-key pairs of the last `query` tokens."""
+        if self.chunk:
+            return chunk_pairs(seq, self.chunk) - chunk_pairs(seq - query, self.chunk)
+        return causal_pairs(seq, query, self.window)
+
+
 def attention_operands(
-    shape: HeadShape, window: int, work: Workload, kv_dtype: str, latent_form: str | None
+    shape: HeadShape, mask: Mask, work: Workload, kv_dtype: str, latent_form: str | None
 ) -> Operands:
-    """What attention to all keys, or to those of a window, works on; K and V in a precision."""
+    """What attention under a mask works on; K and V in a precision."""
     query = work.query
     heads = work.batch * shape.n_head
     kv_heads = work.batch * shape.n_kv_head
-    keys = min(work.seq, window + query - 1) if window else work.seq
+    keys = mask.keys(work.seq, query)
     rows = keys - work.rows_on_chip
-    pairs = causal_pairs(work.seq, query, window) if work.fused else query * keys
+    pairs = mask.pairs(work.seq, query) if work.fused else query * keys
     return Operands(
         latent_form=latent_form,
         keys=keys,
@@ -703,122 +1170,161 @@ def attention_operands(
     )
 
 
-def sent_rows(operands: Operands, window: int) -> int:
-    """Rows of K and V that go round: no more than a window, though several new tokens read more."""
-    return min(operands.read_rows, window or operands.read_rows)
+def sent_rows(operands: Operands, mask: Mask) -> int:
+    """Rows of K and V that go round: no more than one new token reads."""
+    return min(operands.read_rows, mask.most_rows)
 
 
-def attention_kernels(operands: Operands, tiling: Tiling, fused: bool) -> list[Kernel]:
-    """One kernel, or one for each product and one for the softmax between them."""
-    query = Traffic("rows", operands.q_bytes)
-    output = Traffic("rows", operands.a_bytes)
-    scores = Traffic("scores", operands.s_bytes)
-    exponentials = tiling.n_head * tiling.pairs
-    if not fused:
-        keys = Traffic("kv", operands.k_bytes)
-        values = Traffic("kv", operands.v_bytes)
-        return [
-            Kernel(
-                name="S = Q K^T",
-                flops=operands.scores_flops,
-                traffic=[keys, query, scores],
-                tiling=tiling,
-            ),
-            Kernel(
-                name="softmax",
-                flops=0,
-                traffic=[scores, scores],
-                exponentials=exponentials,
-                tiling=tiling,
-            ),
-            Kernel(
-                name="A = S V",
-                flops=operands.values_flops,
-                traffic=[values, scores, output],
-                tiling=tiling,
-            ),
-        ]
-    fused_kernel = Kernel(
+def fused_kernel(operands: Operands, tiling: Tiling) -> Kernel:
+    return Kernel(
         name="attention",
         flops=operands.scores_flops + operands.values_flops,
-        traffic=[Traffic("kv", operands.kv_bytes), query, output],
-        exponentials=exponentials,
+        traffic=[
+            Traffic("kv", operands.kv_bytes),
+            Traffic("rows", operands.q_bytes),
+            Traffic("rows", operands.a_bytes),
+        ],
+        exponentials=tiling.n_head * tiling.pairs,
         tiling=tiling,
         overlaps=operands.latent_form == "absorbed",
     )
-    return [fused_kernel]
 
 
-def softmax_attention(
-    shape: HeadShape, window: int, work: Workload, kv_dtype: str, latent_form: str | None = None
-) -> Form:
-    """Attention to all keys, or to those of a window: one kernel if fused, else three; K and V are
-    in a precision.
-    """
-    operands = attention_operands(shape, window, work, kv_dtype, latent_form)
-    tiling = Tiling(
+def separate_kernels(operands: Operands, tiling: Tiling) -> list[Kernel]:
+    """One for each product, and one for the softmax between them."""
+    query = Traffic("rows", operands.q_bytes)
+    keys = Traffic("kv", operands.k_bytes)
+    values = Traffic("kv", operands.v_bytes)
+    scores = Traffic("heads", operands.s_bytes)
+    output = Traffic("rows", operands.a_bytes)
+    return [
+        Kernel(
+            name="S = Q K^T",
+            flops=operands.scores_flops,
+            traffic=[keys, query, scores],
+            tiling=tiling,
+        ),
+        Kernel(
+            name="softmax",
+            flops=0,
+            traffic=[scores, scores],
+            exponentials=tiling.n_head * tiling.pairs,
+            tiling=tiling,
+        ),
+        Kernel(
+            name="A = S V",
+            flops=operands.values_flops,
+            traffic=[values, scores, output],
+            tiling=tiling,
+        ),
+    ]
+
+
+def attention_tiling(shape: HeadShape, operands: Operands, work: Workload, most: int) -> Tiling:
+    """The tiles of a layer whose rows see so many keys at most."""
+    return Tiling(
         n_head=work.batch * shape.n_head,
         n_kv_head=work.batch * shape.n_kv_head,
         query_rows=work.query,
-        longest_row=min(work.seq, window or work.seq) if work.fused else operands.keys,
+        longest_row=min(operands.keys, most) if work.fused else operands.keys,
         pairs=operands.pairs,
         width=shape.dim_qk,
     )
-    # With the logarithm of each row's sum, in 32 bits, to add partial outputs up by.
+
+
+def travelling_query_bits(shape: HeadShape, work: Workload) -> int:
+    """Queries and, of each, a partial output with the logarithm of its row's sum, in 32 bits, to
+    add them up by.
+    """
     returned_bits = shape.dim_v * BITS[work.output_dtype] + 32
     row_bits = shape.dim_qk * BITS[work.dtype] + returned_bits
+    return work.batch * shape.n_head * work.query * row_bits
+
+
+def softmax_attention(
+    shape: HeadShape,
+    mask: Mask,
+    work: Workload,
+    kv_dtype: str,
+    latent_form: str | None = None,
+) -> Form:
+    """Attention under a mask: one kernel if fused, else three; K and V are in a precision."""
+    operands = attention_operands(shape, mask, work, kv_dtype, latent_form)
+    tiling = attention_tiling(shape, operands, work, mask.most_rows)
+    if work.fused:
+        kernels = [fused_kernel(operands, tiling)]
+    else:
+        kernels = separate_kernels(operands, tiling)
     kv_width = shape.dim_qk if latent_form == "absorbed" else shape.dim_qk + shape.dim_v
-    kv_rows = tiling.n_kv_head * sent_rows(operands, window)
+    kv_rows = tiling.n_kv_head * sent_rows(operands, mask)
     return Form(
         shape=shape,
         operands=operands,
-        kernels=attention_kernels(operands, tiling, work.fused),
-        query_bits=tiling.n_head * work.query * row_bits,
+        kernels=kernels,
+        query_bits=travelling_query_bits(shape, work),
         key_bits=kv_rows * kv_width * BITS[kv_dtype],
     )
 
 
 class GroupedAttention(NamedTuple):
-    """Attention of query heads that share K/V heads in groups, to all keys or to those of a
-    window.
-    """
+    """Attention of query heads that share K/V heads in groups."""
 
     n_head: int
     n_kv_head: int
     dim_qk: int
     dim_v: int
-    window: int = 0  # keys that a row attends to at most; 0: all of them
+    mask: Mask = Mask()
+    borrows: bool = False  # it keeps nothing, and reads the rows of an earlier layer
+    gated: bool = False  # a gate as wide as the queries
+    values_are_keys: bool = False  # no weights for values
+
+    @property
+    def unfused(self) -> bool:
+        return True
 
     @property
     def kind(self) -> str:
-        return "windowed" if self.window else "full"
+        return self.mask.kind
 
     @property
     def output_width(self) -> int:
         return self.n_head * self.dim_v
 
     @property
-    def kv_width(self) -> int:
-        return self.n_kv_head * (self.dim_qk + self.dim_v)
-
-    @property
     def words(self) -> list[str]:
-        return [f"window {self.window}"] if self.window else []
+        return [*self.mask.words, "a cache of another layer"] if self.borrows else self.mask.words
 
     @property
     def figures(self) -> Values:
-        return {"window_keys": self.window or None}
+        figures = self.mask.figures
+        return {**figures, "borrowed_cache": True} if self.borrows else figures
+
+    @property
+    def kv_width(self) -> int:
+        return self.n_kv_head * (self.dim_qk + self.dim_v)
+
+    def divides(self, ngpu: int) -> bool:
+        return shares_heads(self.n_head, self.n_kv_head, ngpu)
 
     def kept(self, work: Workload) -> list[Kept]:
+        if self.borrows:
+            return []
         row_bits = self.kv_width * BITS[work.kv_dtype]
-        return [Kept(row_bits, heads=self.n_kv_head, most_rows=self.window or MAX_COUNT)]
+        return [Kept(row_bits, heads=self.n_kv_head, most_rows=self.mask.most_rows)]
 
     def parameters(self, hidden: int) -> int | None:
-        return hidden * (self.n_head * (self.dim_qk + self.dim_v) + self.kv_width)
+        queries = self.n_head * self.dim_qk
+        width = queries + self.output_width
+        if self.gated:
+            width += queries
+        if not self.borrows:
+            width += self.n_kv_head * self.dim_qk
+            width += 0 if self.values_are_keys else self.n_kv_head * self.dim_v
+        return hidden * width
 
     def forms(self, work: Workload) -> list[Form]:
         shape = HeadShape(self.n_head, self.n_kv_head, self.dim_qk, self.dim_v)
-        return [softmax_attention(shape, self.window, work, work.kv_dtype)]
+        return [softmax_attention(shape, self.mask, work, work.kv_dtype)]
 
 
 class LatentAttention(NamedTuple):
@@ -829,14 +1335,16 @@ class LatentAttention(NamedTuple):
     qk_rope_head_dim: int  # width of the rotary part beside it
     qk_nope_head_dim: int  # widths of what a head projects from the latent: of the rest of a key
     v_head_dim: int  # and of a value
-    window: int = 0
-    q_lora_rank: int | None = (
-        0  # of queries that are projected by way of a latent; 0: they are not; None: not known
-    )
+    mask: Mask = Mask()
+    q_lora_rank: int | None = 0  # of latent queries; 0: they are projected at once; None: not known
 
     @property
     def kind(self) -> str:
-        return "windowed" if self.window else "full"
+        return "latent"
+
+    @property
+    def unfused(self) -> bool:
+        return True
 
     @property
     def n_kv_head(self) -> int:
@@ -856,15 +1364,18 @@ class LatentAttention(NamedTuple):
 
     @property
     def words(self) -> list[str]:
-        return [f"window {self.window}"] if self.window else []
+        return self.mask.words
 
     @property
     def figures(self) -> Values:
-        return {"window_keys": self.window or None}
+        return self.mask.figures
+
+    def divides(self, ngpu: int) -> bool:
+        return self.n_head % ngpu == 0
 
     def kept(self, work: Workload) -> list[Kept]:
         row_bits = self.latent_width * BITS[work.kv_dtype]
-        return [Kept(row_bits, heads=1, most_rows=self.window or MAX_COUNT)]
+        return [Kept(row_bits, heads=1, most_rows=self.mask.most_rows)]
 
     def parameters(self, hidden: int) -> int | None:
         if self.q_lora_rank is None:
@@ -887,9 +1398,12 @@ class LatentAttention(NamedTuple):
             return [self.plain(work)]
         return [self.absorbed(work), self.plain(work)]
 
+    def absorbed_shape(self) -> HeadShape:
+        return HeadShape(self.n_head, 1, self.latent_width, self.kv_lora_rank)
+
     def absorbed(self, work: Workload) -> Form:
-        shape = HeadShape(self.n_head, 1, self.latent_width, self.kv_lora_rank)
-        return softmax_attention(shape, self.window, work, work.kv_dtype, latent_form="absorbed")
+        shape = self.absorbed_shape()
+        return softmax_attention(shape, self.mask, work, work.kv_dtype, latent_form="absorbed")
 
     def plain(self, work: Workload) -> Form:
         """K and V were just projected, they are not the cache; the latents that were cached are
@@ -897,9 +1411,9 @@ class LatentAttention(NamedTuple):
         the latents.
         """
         shape = HeadShape(self.n_head, self.n_head, self.dim_qk, self.v_head_dim)
-        form = softmax_attention(shape, self.window, work, work.dtype, latent_form="plain")
+        form = softmax_attention(shape, self.mask, work, work.dtype, latent_form="plain")
         cached_rows = form.operands.keys - work.query
-        latent_rows = sent_rows(form.operands, self.window)
+        latent_rows = sent_rows(form.operands, self.mask)
         heads = work.batch * self.n_head
         width = self.qk_nope_head_dim + self.v_head_dim
         operands = form.operands._replace(
@@ -911,8 +1425,8 @@ class LatentAttention(NamedTuple):
             name="projection",
             flops=operands.projected_flops,
             traffic=[
-                Traffic("latents", operands.latent_bytes),
-                Traffic("scores", operands.projected_bytes),
+                Traffic("common", operands.latent_bytes),
+                Traffic("heads", operands.projected_bytes),
             ],
         )
         return form._replace(
@@ -920,6 +1434,465 @@ class LatentAttention(NamedTuple):
             kernels=[projection, *form.kernels] if cached_rows else form.kernels,
             key_bits=work.batch * latent_rows * self.latent_width * BITS[work.kv_dtype],
         )
+
+
+class Indexer(NamedTuple):
+    """What scores every key, and takes the best for each new token."""
+
+    n_head: int
+    dim_head: int
+    topk: int
+    row_bytes: int  # of a token, whatever the cache's precision
+    narrow: bool  # whether it computes in FP8 where the GPU can
+
+    def kernels(self, work: Workload, rows: int, pairs: int) -> list[Kernel]:
+        """Over so many rows of each sequence, and pairs of a new token and a row. Kernels of a few
+        tokens write and read a score of 4 bytes; a bound counts none, since a kernel could keep it.
+        """
+        pairs *= work.batch
+        row_bytes = work.batch * rows * self.row_bytes
+        scoring = Kernel(
+            name="indexer",
+            flops=pairs * self.n_head * (2 * self.dim_head + 2),
+            traffic=[Traffic("common", row_bytes)],
+            estimate=index_step_estimate,
+            shared_as="common",
+            narrow=self.narrow,
+            extra_bytes=8 * pairs,
+            pieces=work.new_tokens,
+            steps=rows,
+        )
+        if not work.is_prompt:
+            return [scoring]
+        # However few the new tokens, a multiprocessor works on 128 / n_head rows of them.
+        scoring = scoring._replace(
+            estimate=index_prompt_estimate, extra_flops=256 * rows * self.dim_head
+        )
+        best = Kernel(
+            name="top-k",
+            flops=0,
+            traffic=[],
+            estimate=top_k_prompt_estimate,
+            shared_as="common",
+            extra_bytes=TOP_K_PAIR_BYTES * pairs,
+            pieces=work.new_tokens,
+            steps=ceil_div(pairs, work.new_tokens),
+        )
+        return [scoring, best]
+
+    def parameters(self, hidden: int, query_rank: int | None) -> int | None:
+        """Of DeepSeek's indexer: queries from latents, keys, their norm, weights of heads."""
+        if not query_rank:
+            return None
+        queries = query_rank * self.n_head * self.dim_head
+        return queries + hidden * self.dim_head + 2 * self.dim_head + hidden * self.n_head
+
+
+def sparse_kernel(kernel: Kernel, work: Workload, most: int) -> Kernel:
+    """Attention of each new token to `most` keys of its own, if there are so many. A few tokens
+    read theirs in turn; in bulk each is padded to the most.
+    """
+    if not work.is_prompt:
+        read = sum([moved.bytes for moved in kernel.traffic if moved.shared_as == "kv"])
+        return kernel._replace(extra_bytes=(work.query - 1) * read)
+    pairs = kernel.tiling.pairs if kernel.tiling else 1
+    padded_flops = kernel.flops * work.query * most // pairs
+    return kernel._replace(
+        estimate=sparse_prompt_estimate,
+        extra_flops=max(0, padded_flops - kernel.flops),
+        pieces=work.new_tokens,
+    )
+
+
+class IndexedAttention(NamedTuple):
+    """Attention to the best keys that an indexer finds: DeepSeek sparse attention over latents
+    (arXiv:2512.02556), MiniMax's over grouped heads. Layers that own no indexer use the choice of
+    one before them.
+    """
+
+    attention: GroupedAttention | LatentAttention
+    indexer: Indexer
+    owner: bool = True
+
+    @property
+    def kind(self) -> str:
+        return "indexed"
+
+    @property
+    def unfused(self) -> bool:
+        return False
+
+    @property
+    def n_head(self) -> int:
+        return self.attention.n_head
+
+    @property
+    def n_kv_head(self) -> int:
+        return self.attention.n_kv_head
+
+    @property
+    def dim_qk(self) -> int:
+        return self.attention.dim_qk
+
+    @property
+    def output_width(self) -> int:
+        return self.attention.output_width
+
+    @property
+    def words(self) -> list[str]:
+        chooser = "own indexer" if self.owner else "indexer of another layer"
+        return [f"best {self.indexer.topk} keys", chooser]
+
+    @property
+    def figures(self) -> Values:
+        return {"topk": self.indexer.topk, "owns_indexer": self.owner}
+
+    def divides(self, ngpu: int) -> bool:
+        return self.attention.divides(ngpu)
+
+    def row_bits(self, work: Workload) -> int:
+        """Of one token: FP8 latents carry a scale for each 128 elements, and rope in 16 bits."""
+        attention = self.attention
+        if isinstance(attention, GroupedAttention):
+            return attention.kv_width * BITS[work.kv_dtype]
+        if work.kv_dtype == "fp8":
+            rank = attention.kv_lora_rank
+            return 8 * (rank + 4 * ceil_div(rank, 128) + 2 * attention.qk_rope_head_dim)
+        return attention.latent_width * BITS[work.kv_dtype]
+
+    def kept(self, work: Workload) -> list[Kept]:
+        heads = 1
+        if isinstance(self.attention, GroupedAttention):
+            heads = self.n_kv_head
+        rows = Kept(self.row_bits(work), heads=heads)
+        index_rows = Kept(8 * self.indexer.row_bytes, heads=1)
+        return [rows, index_rows] if self.owner else [rows]
+
+    def parameters(self, hidden: int) -> int | None:
+        attention = self.attention.parameters(hidden)
+        if attention is None or not self.owner:
+            return attention
+        if isinstance(self.attention, GroupedAttention):
+            return None
+        indexer = self.indexer.parameters(hidden, self.attention.q_lora_rank)
+        return None if indexer is None else attention + indexer
+
+    def forms(self, work: Workload) -> list[Form]:
+        """A prompt of no more keys than are taken runs as plain attention."""
+        most = self.indexer.topk
+        if work.query > 1 and work.seq <= most:
+            return self.attention.forms(work)
+        rows = min(work.seq, most)
+        row_bytes = work.batch * ceil_div(rows * self.row_bits(work), 8)
+        shape = HeadShape(self.n_head, self.n_kv_head, self.dim_qk, self.output_width)
+        mask = Mask(window=most)
+        if isinstance(self.attention, LatentAttention):
+            shape = self.attention.absorbed_shape()
+            operands = attention_operands(shape, mask, work, work.kv_dtype, "absorbed")
+            operands = operands._replace(k_bytes=row_bytes, v_bytes=row_bytes)
+        else:
+            shape = shape._replace(dim_v=self.attention.dim_v)
+            operands = attention_operands(shape, mask, work, work.kv_dtype, None)
+            keys_bytes = row_bytes * self.dim_qk // (self.dim_qk + shape.dim_v)
+            operands = operands._replace(k_bytes=keys_bytes, v_bytes=row_bytes - keys_bytes)
+        operands = operands._replace(read_rows=rows)
+        tiling = attention_tiling(shape, operands, work, most)
+        attention = sparse_kernel(fused_kernel(operands, tiling), work, most)
+        pairs = causal_pairs(work.seq, work.query, 0)
+        indexing = self.indexer.kernels(work, work.seq, pairs) if self.owner else []
+        return [
+            Form(
+                shape=shape,
+                operands=operands,
+                kernels=[*indexing, attention],
+                query_bits=travelling_query_bits(shape, work),
+                key_bits=8 * row_bytes,
+                candidate_bytes=work.new_tokens * most * 8 if self.owner else 0,
+            )
+        ]
+
+
+class CompressedAttention(NamedTuple):
+    """Attention to the last rows of K = V, one head for all, and to rows that stand for several
+    tokens each (DeepSeek-V4). The cache is FP8 whatever is asked: a scale for each 64 elements.
+    """
+
+    n_head: int
+    dim_qk: int
+    qk_rope_head_dim: int
+    window: int
+    ratio: int  # tokens of a compressed row; 0: the window alone
+    indexer: Indexer | None = None  # of compressed rows; None: all of them are read
+    weights: int | None = None  # parameters; None: not known
+
+    @property
+    def kind(self) -> str:
+        return "compressed"
+
+    @property
+    def unfused(self) -> bool:
+        return False
+
+    @property
+    def n_kv_head(self) -> int:
+        return 1
+
+    @property
+    def output_width(self) -> int:
+        return self.n_head * self.dim_qk
+
+    @property
+    def words(self) -> list[str]:
+        words = [f"window {self.window}"]
+        if self.ratio:
+            words.append(f"a row for each {self.ratio} tokens")
+        if self.indexer:
+            words.append(f"best {self.indexer.topk} of them")
+        return words
+
+    @property
+    def figures(self) -> Values:
+        topk = self.indexer.topk if self.indexer else None
+        return {"window_keys": self.window, "ratio": self.ratio, "topk": topk}
+
+    @property
+    def row_bytes(self) -> int:
+        plain = self.dim_qk - self.qk_rope_head_dim
+        return plain + 2 * self.qk_rope_head_dim + plain // 64 + 1
+
+    @property
+    def state_bytes(self) -> int:
+        """Of the compressor: values and gates in 32 bits of the rows to come; with an indexer,
+        which overlap, of two rows at once, and of its own.
+        """
+        if self.indexer is None:
+            return self.ratio * self.dim_qk * 8
+        return 2 * self.ratio * 2 * (self.dim_qk + self.indexer.dim_head) * 8
+
+    def divides(self, ngpu: int) -> bool:
+        return self.n_head % ngpu == 0
+
+    def kept(self, work: Workload) -> list[Kept]:
+        row_bits = 8 * self.row_bytes
+        kept = [Kept(row_bits, heads=1, most_rows=self.window)]
+        if self.ratio:
+            kept.append(Kept(row_bits, heads=1, tokens=self.ratio))
+            kept.append(Kept(8 * self.state_bytes, heads=1, grows=False))
+        if self.indexer:
+            kept.append(Kept(8 * self.indexer.row_bytes, heads=1, tokens=self.ratio))
+        return kept
+
+    def parameters(self, hidden: int) -> int | None:
+        return self.weights
+
+    def forms(self, work: Workload) -> list[Form]:
+        shape = HeadShape(self.n_head, 1, self.dim_qk, self.dim_qk)
+        compressed = work.seq // self.ratio if self.ratio else 0
+        most = self.indexer.topk if self.indexer else compressed
+        rows = min(work.seq, self.window) + min(compressed, most)
+        pairs = causal_pairs(work.seq, work.query, self.window)
+        index_pairs = 0
+        if self.ratio:
+            before = work.seq - work.query
+            pairs += compressed_pairs(work.seq, self.ratio, most)
+            pairs -= compressed_pairs(before, self.ratio, most)
+            index_pairs = compressed_pairs(work.seq, self.ratio, compressed)
+            index_pairs -= compressed_pairs(before, self.ratio, compressed)
+        heads = work.batch * self.n_head
+        row_bytes = work.batch * rows * self.row_bytes
+        row_width = heads * work.query * self.dim_qk
+        operands = Operands(
+            latent_form="absorbed",
+            keys=rows,
+            read_rows=rows,
+            pairs=pairs,
+            scores_flops=heads * pairs * (2 * self.dim_qk - 1),
+            values_flops=heads * self.dim_qk * (2 * pairs - work.query),
+            q_bytes=stored_bytes(row_width, work.dtype),
+            k_bytes=row_bytes,
+            v_bytes=row_bytes,
+            a_bytes=stored_bytes(row_width, work.dtype),
+        )
+        tiling = attention_tiling(shape, operands, work, rows)
+        attention = sparse_kernel(fused_kernel(operands, tiling), work, rows)
+        indexing = []
+        if self.indexer and index_pairs:
+            indexing = self.indexer.kernels(work, compressed, index_pairs)
+        return [
+            Form(
+                shape=shape,
+                operands=operands,
+                kernels=[*indexing, attention],
+                query_bits=travelling_query_bits(shape, work),
+                key_bits=8 * row_bytes,
+                candidate_bytes=work.new_tokens * most * 8 if indexing else 0,
+            )
+        ]
+
+
+class StateRule(NamedTuple):
+    """How a token changes a state."""
+
+    flops: int  # for each element of the state, one token at a time
+    delta: bool  # chunks of the delta rule correct each other
+
+
+# Read off transformers 5.24 with a counter of FLOPs. The last is of convolutions alone.
+STATE_RULES = {
+    "delta": StateRule(flops=7, delta=True),
+    "additive": StateRule(flops=5, delta=False),
+    "selective": StateRule(flops=7, delta=False),
+    "recurrent": StateRule(flops=3, delta=False),
+    "none": StateRule(flops=0, delta=False),
+}
+
+
+def state_dtype(config: Config) -> str:
+    """What a file says of its states' precision; fp32 where it says nothing that is known."""
+    for key in ("mamba_ssm_dtype", "mamba_ssm_cache_dtype", "state_dtype"):
+        value = config.get(key)
+        for name in ("float32", "bfloat16", "float16"):
+            if value == name:
+                return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[name]
+    return "fp32"
+
+
+class StateMixer(NamedTuple):
+    """A mixer that keeps a state of h heads, dk x dv each, and the last rows of a convolution,
+    whatever the length: gated delta nets, Mamba, lightning attention, RG-LRU, convolutions alone.
+    """
+
+    n_head: int
+    dim_k: int
+    dim_v: int
+    conv_channels: int
+    conv_width: int  # of the convolution; 1: there is none
+    rule: str
+    state_dtype: str = "fp32"
+    groups: int = 0  # of keys that heads share; 0: as many as heads
+    chunk: int = 64  # tokens that prompts take at once
+    beside: bool = False  # another mixer of the same layer, whose output is reduced with this one's
+    weights: Sequence[int] = ()  # parameters for each element of the hidden size, and others
+
+    @property
+    def kind(self) -> str:
+        return "state"
+
+    @property
+    def unfused(self) -> bool:
+        return False
+
+    @property
+    def n_kv_head(self) -> int:
+        return self.n_head
+
+    @property
+    def dim_qk(self) -> int:
+        return self.dim_k
+
+    @property
+    def output_width(self) -> int:
+        return self.n_head * self.dim_v if self.n_head else self.conv_channels
+
+    @property
+    def words(self) -> list[str]:
+        words = [f"{self.n_head} heads of {self.dim_k} x {self.dim_v}"] if self.n_head else []
+        if self.conv_width > 1:
+            words.append(f"convolution of {self.conv_channels} channels")
+        return words
+
+    @property
+    def figures(self) -> Values:
+        return {
+            "rule": self.rule,
+            "state_dtype": self.state_dtype,
+            "conv_channels": self.conv_channels,
+            "conv_width": self.conv_width,
+        }
+
+    def divides(self, ngpu: int) -> bool:
+        return True  # whole copies where heads do not divide
+
+    def state_bits(self) -> int:
+        return self.n_head * self.dim_k * self.dim_v * BITS[self.state_dtype]
+
+    def conv_bits(self, dtype: str) -> int:
+        return (self.conv_width - 1) * self.conv_channels * BITS[dtype]
+
+    def kept(self, work: Workload) -> list[Kept]:
+        heads = self.n_head or self.conv_channels
+        bits = [self.state_bits(), self.conv_bits(work.dtype)]
+        return [Kept(part, heads=heads, grows=False) for part in bits if part]
+
+    def parameters(self, hidden: int) -> int | None:
+        if not self.weights:
+            return None
+        for_each, others = self.weights
+        return for_each * hidden + others
+
+    def chunked_flops(self, tokens: int) -> int:
+        """Of the chunked algorithm, in which prompts run."""
+        groups = self.groups or self.n_head
+        if STATE_RULES[self.rule].delta:
+            within_chunk = 2 * self.chunk * (3 * self.dim_k + 2 * self.dim_v)
+            per_token = self.n_head * (6 * self.dim_k * self.dim_v + within_chunk)
+        else:
+            heads = self.n_head * (4 * self.dim_k * self.dim_v + self.chunk * self.dim_v)
+            per_token = heads + groups * self.chunk * self.dim_k
+        return tokens * per_token
+
+    def state_kernel(self, work: Workload) -> Kernel:
+        """A prompt from nothing only writes the state; a few tokens to verify write it after each."""
+        tokens = work.new_tokens
+        state_bytes = work.batch * self.state_bits() // 8
+        times = 1 if work.phase == "prefill" else 2
+        values = self.n_head * self.dim_v
+        inputs = max(self.conv_channels, self.n_head * 2 * self.dim_k + values)
+        moved = stored_bytes(tokens * (inputs + values), work.dtype)
+        flops = tokens * STATE_RULES[self.rule].flops * self.n_head * self.dim_k * self.dim_v
+        kernel = Kernel(
+            name="state",
+            flops=flops,
+            traffic=[Traffic("heads", times * state_bytes), Traffic("heads", moved)],
+            estimate=state_step_estimate,
+            extra_bytes=(work.query - 1) * state_bytes,
+        )
+        if not work.is_prompt:
+            return kernel
+        # Where no fused kernel was measured, ten arrays as wide as keys and values are moved.
+        widths = self.n_head * (self.dim_k + self.dim_v)
+        return kernel._replace(
+            estimate=state_prompt_estimate,
+            extra_flops=max(0, self.chunked_flops(tokens) - flops),
+            extra_bytes=tokens * widths * 20,
+            pieces=work.batch * self.n_head,
+            steps=ceil_div(work.query, self.chunk),
+        )
+
+    def conv_kernel(self, work: Workload) -> Kernel:
+        tokens = work.new_tokens
+        elements = tokens * self.conv_channels
+        rows = work.batch * ceil_div(self.conv_bits(work.dtype), 8)
+        estimate = convolution_prompt_estimate if work.is_prompt else convolution_step_estimate
+        return Kernel(
+            name="convolution",
+            flops=2 * self.conv_width * elements,
+            traffic=[Traffic("heads", 2 * rows)],
+            estimate=estimate,
+            extra_bytes=2 * stored_bytes(elements, work.dtype),
+            pieces=elements,
+        )
+
+    def forms(self, work: Workload) -> list[Form]:
+        """In one kernel, as the bound has it; measured ones run the convolution apart."""
+        kernels = []
+        if self.n_head:
+            kernels.append(self.state_kernel(work))
+        if self.conv_width > 1:
+            kernels.append(self.conv_kernel(work))
+        heads = self.n_head or self.conv_channels
+        shape = HeadShape(heads, heads, self.dim_k, self.dim_v)
+        return [Form(shape, kernels, bound_as_one=True, reduces=not self.beside)]
 
 
 class Layers(NamedTuple):
@@ -938,31 +1911,28 @@ class Parameters(NamedTuple):
     active_part: float = 1.0  # of these, that one token uses
 
 
-def shares_heads(mixer: Mixer, ngpu: int) -> bool:
-    whole_kv_heads = mixer.n_kv_head % ngpu == 0 or ngpu % mixer.n_kv_head == 0
-    return mixer.n_head % ngpu == 0 and whole_kv_heads
-
-
 class Model(NamedTuple):
     """The attention of a transformer, and how many parameters it has."""
 
     name: str | None  # None: the config's own
-    n_layer: int  # all layers, those without a growing KV cache included
-    layers: tuple[Layers, ...]  # those with attention, by kind
+    n_layer: int  # all layers, those without a mixer included
+    layers: tuple[Layers, ...]  # those with a mixer, by kind; twice those with two
     params: Parameters | None  # None: unknown
-    figures: Mapping[
-        str, Any
-    ]  # all by the config's keys, but in base units; of a published config, those of the whole
+    figures: Figures  # of a published config those of the whole
     source: str  # where they come from
     weight_dtype: str | None = None  # that it is published in, where that is narrow
     published: bool = False  # read from a published config, whose layers no figures describe
+    n_layer_idle: int = 0  # layers that keep nothing, and of whose mixer nothing is known
     notes: tuple[str, ...] = ()  # what the figures leave out, or how they were read
 
     def divides(self, ngpu: int) -> bool:
-        """Whether GPUs get equal numbers of heads, as serving engines ask: of K/V heads too, or
-        whole copies of one.
-        """
-        return all(shares_heads(layers.mixer, ngpu) for layers in self.layers)
+        """Whether GPUs can share all layers by heads."""
+        return all(layers.mixer.divides(ngpu) for layers in self.layers)
+
+    @property
+    def unfused(self) -> bool:
+        """Whether separate kernels can compute all layers."""
+        return all(layers.mixer.unfused for layers in self.layers)
 
 
 # ---------------------------------------------------------------------------------- reading
@@ -970,39 +1940,44 @@ class Model(NamedTuple):
 SECTIONS = {"gpu": "GPU", "model": "Model"}  # of the config, by flag
 
 GPU_KEYS = """\
-key                         unit       least needed constants field
-model                       name           -    yes         -
-fp32                        TFLOP/s        -      -         -
-tf32                        TFLOP/s        -      -         -
-fp16                        TFLOP/s        -      -         -
-bf16                        TFLOP/s        -      -         -
-fp8                         TFLOP/s        -      -         -
-int8                        TFLOP/s        -      -         -
-fp4                         TFLOP/s        -      -         -
-memory                      GB             -    yes         -
-bandwidth                   GB/s           -    yes         -
-pcie                        GB/s           -    yes         -
-nvlink                      GB/s           -      -         -
-nvlink_gpus                 count          2      -         -
-last_level_cache            MiB            -      -         -
-multiprocessors             count          -      -   kernels multiprocessors
-launch_us                   us             -      -   kernels launch_s
-wave_us                     us             0      -   kernels wave_s
-tile_us                     us             0      -   kernels tile_s
-exponentials                1e9/s          -      -   kernels exponentials
-compute_efficiency          part           -      -   kernels compute_efficiency
-bandwidth_efficiency        part           -      -   kernels bandwidth_efficiency
-latent_bandwidth_efficiency part           -      -   kernels latent_bandwidth_efficiency
-link_latency_us             us             -      -    nvlink latency_s
-link_hop_us                 us             -      -    nvlink hop_s
-link_two_shot_us            us             -      -    nvlink two_shot_s
-link_library_us             us             -      -    nvlink library_s
-link_efficiency             part           -      -    nvlink efficiency
-pcie_latency_us             us             -      -      pcie latency_s
-pcie_hop_us                 us             -      -      pcie hop_s
-pcie_efficiency             part           -      -      pcie efficiency
+key                         unit       least needed constants optional field
+model                       name           -    yes         -        -
+fp32                        TFLOP/s        -      -         -        -
+tf32                        TFLOP/s        -      -         -        -
+fp16                        TFLOP/s        -      -         -        -
+bf16                        TFLOP/s        -      -         -        -
+fp8                         TFLOP/s        -      -         -        -
+int8                        TFLOP/s        -      -         -        -
+fp4                         TFLOP/s        -      -         -        -
+memory                      GB             -    yes         -        -
+bandwidth                   GB/s           -    yes         -        -
+pcie                        GB/s           -    yes         -        -
+nvlink                      GB/s           -      -         -        -
+nvlink_gpus                 count          2      -         -        -
+last_level_cache            MiB            -      -         -        -
+multiprocessors             count          -      -   kernels        - multiprocessors
+launch_us                   us             -      -   kernels        - launch_s
+wave_us                     us             0      -   kernels        - wave_s
+tile_us                     us             0      -   kernels        - tile_s
+exponentials                1e9/s          -      -   kernels        - exponentials
+compute_efficiency          part           -      -   kernels        - compute_efficiency
+bandwidth_efficiency        part           -      -   kernels        - bandwidth_efficiency
+latent_bandwidth_efficiency part           -      -   kernels        - latent_bandwidth_efficiency
+state_bandwidth_efficiency  part           -      -   kernels      yes state_bandwidth_efficiency
+state_chunk_us              us             -      -   kernels      yes state_chunk_s
+sparse_efficiency           part           -      -   kernels      yes sparse_efficiency
+index_efficiency            part           -      -   kernels      yes index_efficiency
+link_latency_us             us             -      -    nvlink        - latency_s
+link_hop_us                 us             -      -    nvlink        - hop_s
+link_two_shot_us            us             -      -    nvlink        - two_shot_s
+link_library_us             us             -      -    nvlink        - library_s
+link_efficiency             part           -      -    nvlink        - efficiency
+pcie_latency_us             us             -      -      pcie        - latency_s
+pcie_hop_us                 us             -      -      pcie        - hop_s
+pcie_efficiency             part           -      -      pcie        - efficiency
 
 constants   a field of KernelConstants, or of a link's LinkConstants; an estimate needs all of them
+optional    not this one
 """
 MODEL_KEYS = """\
 key                         unit       least needed whole
@@ -1016,8 +1991,26 @@ qk_rope_head_dim            count          -      - -
 qk_nope_head_dim            count          -      - -
 hidden_size                 count          -      - yes
 window                      count          -      - -
+chunk                       count          -      - -
 n_layer_window              count          0      - -
+n_layer_full                count          0      - -
 n_layer_no_cache            count          0      - -
+n_layer_state               count          0      - -
+n_head_state                count          -      - -
+dim_k_state                 count          -      - -
+dim_v_state                 count          -      - -
+conv_channels               count          -      - -
+conv_width                  count          -      - -
+state_groups                count          -      - -
+state_chunk                 count          -      - -
+state_dtype                 dtype          -      - -
+state_rule                  rule           -      - -
+index_n_head                count          -      - -
+index_dim_head              count          -      - -
+index_topk                  count          -      - -
+n_layer_index               count          -      - -
+n_layer_indexed             count          -      - -
+n_layer_expert              count          0      - yes
 n_expert                    count          -      - yes
 n_expert_active             count          -      - yes
 params_b                    1e9            -      - yes
@@ -1036,6 +2029,8 @@ UNITS: dict[str, Key] = {
     "us": Key(scale=1e-6),
     "1e9": Key(scale=1e9),
     "1e9/s": Key(scale=1e9),
+    "dtype": Key("one of fp32, fp16, bf16, fp8", choices=("fp32", "fp16", "bf16", "fp8")),
+    "rule": Key("one of delta, additive", choices=("delta", "additive")),
 }
 
 
@@ -1097,9 +2092,10 @@ def constants_in(figures: Figures, of: str) -> dict[str, Any]:
     constants = {}
     for key, row in catalogue(GPU_KEYS).items():
         if row.get("constants") == of:
-            if base_name(key) not in figures:
+            if base_name(key) in figures:
+                constants[row["field"]] = figures[base_name(key)]
+            elif "optional" not in row:
                 return {}
-            constants[row["field"]] = figures[base_name(key)]
     return constants
 
 
@@ -1150,7 +2146,7 @@ def read_parameters(figures: Figures) -> Parameters | None:
     return Parameters(total=total, active=active, routed=min(total, routed), active_part=part)
 
 
-def made_mixer(widths: Values, n_head: int, window: int) -> Mixer:
+def made_mixer(widths: Values, n_head: int, mask: Mask) -> GroupedAttention | LatentAttention:
     """Attention of so many query heads, by what the config's keys say of K/V heads and widths."""
     if "kv_lora_rank" in widths:
         return LatentAttention(
@@ -1159,7 +2155,7 @@ def made_mixer(widths: Values, n_head: int, window: int) -> Mixer:
             qk_rope_head_dim=widths["qk_rope_head_dim"],
             qk_nope_head_dim=widths["qk_nope_head_dim"],
             v_head_dim=widths["v_head_dim"],
-            window=window,
+            mask=mask,
             q_lora_rank=widths.get("q_lora_rank", 0),
         )
     n_kv_head = widths.get("n_kv_head", n_head)
@@ -1170,28 +2166,117 @@ def made_mixer(widths: Values, n_head: int, window: int) -> Mixer:
         n_kv_head=n_kv_head,
         dim_qk=widths["dim_head"],
         dim_v=widths.get("v_head_dim", widths["dim_head"]),
-        window=window,
+        mask=mask,
     )
 
 
-def made_layers(figures: Figures) -> tuple[Layers, ...]:
-    """Full layers and windowed ones, of those that there are."""
-    n_layer = figures["n_layer"]
-    without_cache = figures.get("n_layer_no_cache", 0)
-    window = figures.get("window", 0)
-    attending = n_layer - without_cache
-    windowed = figures.get("n_layer_window", attending if window else 0)
-    if windowed and not window:
-        raise InputError("Model.window is missing: n_layer_window needs it")
-    if attending < max(windowed, 1):
-        allowed = "must be more than n_layer_no_cache and hold n_layer_window"
-        raise InputError(f"Model.n_layer {allowed}: {n_layer}, {without_cache}, {windowed}")
+def latent_indexer(n_head: int, dim_head: int, topk: int) -> Indexer:
+    """DeepSeek's: a row is FP8 with a scale of 32 bits."""
+    return Indexer(n_head, dim_head, topk, row_bytes=dim_head + 4, narrow=True)
+
+
+def grouped_indexer(n_head: int, dim_head: int, topk: int) -> Indexer:
+    """MiniMax's: a row is BF16."""
+    return Indexer(n_head, dim_head, topk, row_bytes=2 * dim_head, narrow=False)
+
+
+def together(figures: Figures, keys: Sequence[str]) -> bool:
+    """Whether these keys are there; InputError where some are and some are not."""
+    there = [key for key in keys if key in figures]
+    if there and len(there) < len(keys):
+        missing = next(key for key in keys if key not in figures)
+        raise InputError(f"Model.{missing} is missing: {there[0]} needs it")
+    return bool(there)
+
+
+def made_states(figures: Figures, n_layer: int, beside: int) -> list[Layers]:
+    """Layers with a state, of which some have another mixer beside it."""
+    has_state = together(figures, ("n_head_state", "dim_k_state", "dim_v_state"))
+    has_convolution = together(figures, ("conv_channels", "conv_width"))
+    if not n_layer:
+        for key in ("n_head_state", "conv_channels", "state_groups", "state_chunk"):
+            if key in figures:
+                raise InputError(f"Model.n_layer_state is missing: {key} needs it")
+        return []
+    if not has_state and not has_convolution:
+        raise InputError("Model.n_head_state is missing: n_layer_state needs it")
+    mixer = StateMixer(
+        n_head=figures.get("n_head_state", 0),
+        dim_k=figures.get("dim_k_state", 0),
+        dim_v=figures.get("dim_v_state", 0),
+        conv_channels=figures.get("conv_channels", 0),
+        conv_width=figures.get("conv_width", 1),
+        rule=figures.get("state_rule", "delta") if has_state else "none",
+        state_dtype=figures.get("state_dtype", "fp32"),
+        groups=figures.get("state_groups", 0),
+        chunk=figures.get("state_chunk", 64),
+    )
+    layers = [
+        Layers(n_layer - beside, mixer),
+        Layers(beside, mixer._replace(beside=True)),
+    ]
+    return [kind for kind in layers if kind.n_layer]
+
+
+def made_full(figures: Figures, n_layer: int) -> list[Layers]:
+    """Layers that see all keys, and of those the ones that read the best that an indexer finds."""
+    attention = made_mixer(figures, figures["n_head"], Mask())
+    indexed = 0
     layers = []
-    if attending > windowed:
-        full_mixer = made_mixer(figures, figures["n_head"], window=0)
-        layers.append(Layers(attending - windowed, full_mixer))
+    if together(figures, ("index_n_head", "index_dim_head", "index_topk")):
+        make = latent_indexer if "kv_lora_rank" in figures else grouped_indexer
+        indexer = make(figures["index_n_head"], figures["index_dim_head"], figures["index_topk"])
+        indexed = figures.get("n_layer_indexed", n_layer)
+        owners = figures.get("n_layer_index", indexed)
+        if not owners <= indexed <= n_layer:
+            counts = f"{owners}, {indexed}, {n_layer}"
+            raise InputError(
+                f"Model.n_layer_index must be at most n_layer_indexed, and that the full layers: {counts}"
+            )
+        layers.append(Layers(owners, IndexedAttention(attention, indexer)))
+        layers.append(Layers(indexed - owners, IndexedAttention(attention, indexer, owner=False)))
+    else:
+        for key in ("n_layer_index", "n_layer_indexed"):
+            if key in figures:
+                raise InputError(f"Model.index_topk is missing: {key} needs it")
+    layers.insert(0, Layers(n_layer - indexed, attention))
+    return [kind for kind in layers if kind.n_layer]
+
+
+def made_layers(figures: Figures) -> tuple[Layers, ...]:
+    """The kinds of layers that there are. Full are those that no other key counts, or as many as
+    n_layer_full says: then some may have two mixers, or none.
+    """
+    n_layer = figures["n_layer"]
+    idle = figures.get("n_layer_no_cache", 0)
+    states = figures.get("n_layer_state", 0)
+    if "chunk" in figures and "window" in figures:
+        raise InputError("Model.chunk has no meaning beside window")
+    mask = Mask(window=figures.get("window", 0), chunk=figures.get("chunk", 0))
+    masked = mask != Mask()
+    attending = n_layer - idle - states
+    windowed = figures.get("n_layer_window", attending if masked else 0)
+    if windowed and not masked:
+        raise InputError("Model.window is missing: n_layer_window needs it")
+    if attending + states < 1 or attending < 0 or windowed > n_layer - idle:
+        allowed = "must be more than n_layer_no_cache and hold n_layer_window"
+        counts = f"{n_layer}, {idle}, {windowed}"
+        if states:
+            allowed += " and n_layer_state"
+            counts += f", {states}"
+        raise InputError(f"Model.n_layer {allowed}: {counts}")
+    full = figures.get("n_layer_full", attending - windowed)
+    if full < 0 or full + windowed > n_layer - idle:
+        raise InputError(
+            f"Model.n_layer must be more than n_layer_no_cache and hold n_layer_window: "
+            f"{n_layer}, {idle}, {windowed}"
+        )
+    beside = max(0, full + windowed + states + idle - n_layer)
+    layers = made_states(figures, states, beside)
+    if full:
+        layers += made_full(figures, full)
     if windowed:
-        layers.append(Layers(windowed, made_mixer(figures, figures["n_head"], window)))
+        layers.append(Layers(windowed, made_mixer(figures, figures["n_head"], mask)))
     return tuple(layers)
 
 
@@ -1217,6 +2302,7 @@ def made_model(
         figures=figures,
         source=source,
         weight_dtype=weight_dtype,
+        n_layer_idle=figures.get("n_layer_no_cache", 0),
     )
 
 
@@ -1314,7 +2400,11 @@ class ConfigFile(NamedTuple):
             return made_gpu(read_section(self.sections.get("GPU", {}), "GPU"), self.source)
 
     def model(self) -> Model:
+        section = self.sections.get("Model", {})
         with blamed_on(f"{self.source}:"):
+            if isinstance(section, dict) and "model_type" in section:
+                with blamed_on("Model"):
+                    return published_model(section, None, self.source)
             return made_model(read_section(self.sections.get("Model", {}), "Model"), self.source)
 
 
@@ -1330,7 +2420,10 @@ def read_config(path: str | None) -> ConfigFile:
         document = read_json(beside)
         source = "config.json"
     else:
-        gpu = {"model": "A100", **catalogue(GPUS)["A100"]}  # the user's own, as is this model
+        gpu = {
+            "model": "A100",
+            **catalogue(GPUS)["A100"],
+        }  # the user's own, as is this model
         document = {"GPU": gpu, "Model": {"n_layer": 96, "n_head": 96, "dim_head": 128}}
         source = "built-in config"
     with blamed_on(f"{source}:"):
@@ -1349,18 +2442,38 @@ hidden       hidden_size n_embd n_embed d_model dim embed_dim
 longest      max_position_embeddings n_positions max_seq_len seq_length model_max_length n_ctx
 window       local_attention sliding_window sliding_window_size attention_window_size attention_chunk_size window_size
 width        intermediate_size_mlp dense_intermediate_size prefix_dense_intermediate_size intermediate_size ffn_hidden_size ffn_dim n_inner
-activation   hidden_act hidden_activation activation_function activation
-n_expert     num_local_experts num_experts n_routed_experts moe_num_experts
+activation   hidden_act hidden_activation activation_function activation mlp_hidden_act
+n_expert     num_local_experts num_experts n_routed_experts moe_num_experts num_routed_experts
 n_active     num_experts_per_tok experts_per_token num_experts_per_token moe_topk moe_k moe_top_k top_k_experts
 expert_width moe_intermediate_size intermediate_size
 n_shared     n_shared_experts num_shared_experts moe_num_shared_experts
-shared_width shared_expert_intermediate_size shared_intermediate_size share_expert_dim
+shared_width shared_expert_intermediate_size shared_intermediate_size share_expert_dim moe_shared_expert_intermediate_size
+"""
+# The same of layers with a state, which only types that were checked have.
+STATE_ALIASES = """\
+k_heads      linear_num_key_heads
+v_heads      linear_num_value_heads
+k_width      linear_key_head_dim
+v_width      linear_value_head_dim
+kda_heads    linear_num_heads
+kda_width    linear_head_dim
+mamba_heads  mamba_num_heads mamba_n_heads n_mamba_heads
+mamba_width  mamba_head_dim mamba_d_head mamba_headdim
+mamba_state  ssm_state_size mamba_d_state
+mamba_groups n_groups mamba_n_groups mamba_ngroups
+mamba_chunk  chunk_size mamba_chunk_size
+conv_width   linear_conv_kernel_dim short_conv_kernel_size conv_kernel mamba_d_conv conv1d_width conv_L_cache
 n_dense      first_k_dense_replace num_dense_layers moe_layer_start_index
 sparse_step  interleave_moe_layer_step decoder_sparse_step
 """
-NAMES = {quantity: keys for quantity, *keys in map(str.split, ALIASES.splitlines())}
-ALL_ALIASES = {key for keys in NAMES.values() for key in keys}
-KIND_PARTS = {"windowed": "swa_|sliding_(?=att)", "full": "global_"}  # of keys for one kind
+ALIAS_ROWS = [line.split() for line in (ALIASES + STATE_ALIASES).splitlines()]
+NAMES = {quantity: keys for quantity, *keys in ALIAS_ROWS}
+ALL_ALIASES = {key for line in ALIASES.splitlines() for key in line.split()[1:]}
+KIND_PARTS = {
+    "windowed": "swa_|sliding_(?=att)",
+    "full": "global_",
+    "state": "$^",
+}  # of keys for one kind
 TEXT_SCOPES = (
     "text_config",
     "llm_config",
@@ -1372,160 +2485,167 @@ TEXT_SCOPES = (
 # The model types whose reading was checked, against transformers 5.23 or their own code; those of
 # the last row were not.
 TYPES = """\
-type                   layers  window    latent  kv_heads  head_dim  tied  mlp  weights  schedule                    needs
-afmoe                  -       listed    -              -       128  -     -    other    -
-axk1                   -       -         yes            -         -  -     -    -        -
-axk2                   -       -         yes            -         -  -     -    other    -
-bailing_hybrid         differ  -         yes            -         -  -     -    -        -
-bamba                  differ  -         -              8         -  -     -    -        -
-beam                   -       listed    -              8       128  -     -    other    -
-bitnet                 -       -         -              5         -  -     -    other    -
-blip_text_model        -       -         -              -         -  -     -    other    -
-bloom                  -       -         -              -         -  yes   4x   -        -
-chameleon              -       -         -             32         -  -     -    -        -
-codegen                -       -         -              -         -  -     4x   -        -
-cohere                 -       -         -              -         -  yes   -    -        -
-cohere2                -       listed    -              -         -  -     -    -        -
-cohere2_moe            -       listed    -              -       128  -     -    -        -
-cohere_compass_text    -       listed    -              -         -  -     -    -        -
-cosmos3_edge_text      -       -         -              8       128  -     -    -        -
-cpmant                 -       -         -              -       128  -     -    -        -
-csm                    -       -         -              8         -  -     -    other    -
-cwm                    -       listed    -              8       128  -     -    -        -
-dbrx                   -       -         -        unknown         -  -     -    -        -
-deepseek_v2            -       -         yes            -         -  -     -    -        -
-deepseek_v3            -       -         yes            -         -  -     -    -        -
-deepseek_v32           -       -         yes            -         -  -     -    -        -
-dots1                  -       listed    -             32         -  -     -    -        -
-emu3_text_model        -       -         -              8         -  -     -    -        -
-ernie4_5               -       -         -              2       128  -     -    -        -
-ernie4_5_moe           -       -         -              4         -  -     -    -        -
-ernie4_5_vl_moe_text   -       -         -              4         -  -     -    -        -
-evolla                 -       -         -              8         -  -     -    other    -
-exaone4                -       listed    -             32         -  -     -    -        -
-exaone_moe             -       listed    -             32         -  -     -    -        -
-falcon                 -       -         -              -         -  yes   4x   -        -
-falcon_h1              -       -         -              8         -  -     -    other    -
-flint                  -       listed    -              4       128  -     -    -        -
-gemma                  -       -         -             16       256  yes   -    -        -
-gemma2                 -       listed    -              4       256  yes   -    -        -
-gemma3_text            -       listed    -              4       256  yes   -    -        -
-gemma4_text            -       listed    -              4       256  -     -    -        -
-gemma4_unified_text    -       listed    -              4       256  -     -    -        -
-glm                    -       -         -              2       128  -     -    -        -
-glm4                   -       -         -              2       128  -     -    -        -
-glm4_moe               -       -         -              8         -  -     -    -        -
-glm4_moe_lite          -       -         yes            -         -  -     -    -        -
-glm4v_moe_text         -       -         -              8         -  -     -    -        -
-glm4v_text             -       -         -              2         -  -     -    -        -
-glm_image_text         -       -         -              2         -  -     -    other    -
-glm_moe_dsa            -       -         yes            -         -  -     -    -        -
-glm_ocr_text           -       -         -              8         -  -     -    -        -
-gpt2                   -       -         -              -         -  yes   4x   -        -
-gpt_bigcode            -       -         -              -         -  yes   4x   -        -
-gpt_neo                differ  -         -              -         -  yes   4x   -        -
-gpt_oss                -       listed    -              8        64  -     -    -        -
-gptj                   -       -         -              -         -  -     4x   -        -
-granite_docling_text   -       -         -              4         -  -     -    -        -
-granite_swa            -       listed    -              4         -  -     -    -        -
-granitemoe_swa         -       listed    -              -         -  -     -    -        -
-granitemoehybrid       differ  -         -              -         -  -     -    -        -
-helium                 -       -         -             20       128  -     -    -        -
-hrm_text               -       -         -              -       128  -     -    other    -                           num_layers_per_stack
-hy_v3                  -       -         -              8       128  -     -    -        -
-hy_v4                  -       -         yes            -         -  -     -    other    -
-idefics                -       -         -              -         -  -     -    other    -
-inkling2_text          -       listed    -              8       128  -     -    other    -                           swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
-inkling_text           -       listed    -              8       128  -     -    -        -                           swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
-internlm3              -       -         -              2       128  -     -    -        -
-iquestcoder            -       -         -              8       128  -     -    -        -
-jamba                  differ  -         -              8         -  -     -    -        attn_layer_period
-jetmoe                 -       -         -             16       128  -     -    other    -
-kimi_linear            differ  -         yes            -         -  -     -    -        -
-kolibri1               -       listed    -              4       128  -     -    -        -
-laguna                 -       listed    -              8       128  -     -    -        -
-lfm2                   differ  -         -              8         -  -     -    -        -
-lfm2_moe               differ  -         -              8         -  -     -    -        -
-lfm3                   differ  -         -              4       128  -     -    -        -
-llama4_text            -       listed    -              8       128  -     -    -        no_rope_layers
-mellum                 -       listed    -              4       128  -     -    -        -
-minicpm3               -       -         yes            -         -  -     -    -        -
-minimax                differ  all       -              8         -  -     -    -        -
-minimax_m2             -       -         -              8       128  -     -    -        -
-minimax_m3_vl_text     -       -         -              4       128  -     -    -        -
-ministral              -       all       -              8         -  -     -    -        -
-ministral3             -       all       -              8       128  -     -    -        -
-mistral                -       all       -              8         -  -     -    -        -
-mistral4               -       -         yes            -         -  -     -    -        -
-mixtral                -       all       -              8         -  -     -    -        -
-mllama_text_model      differ  -         -              8         -  -     -    -        -
-modernbert-decoder     -       listed    -              -         -  -     -    other    global_attn_every_n_layers
-molmo2_text            -       -         -              8       128  -     -    -        -
-moshi                  -       listed    -              -         -  -     -    other    -
-mpt                    -       -         -              -         -  yes   4x   -        -
-muse_glimmer_text      -       listed    -              2       128  -     -    other    -
-muse_spark_text        -       listed    -             16        64  -     -    other    -
-nemotron               -       -         -        unknown         -  -     -    -        -
-nemotron_h             differ  -         -              8       128  -     -    -        -
-olmo3                  -       listed    -              -         -  -     -    -        -
-olmo_hybrid            differ  -         -              -         -  -     -    -        -
-olmoe                  -       all       -              -         -  -     -    -        -
-opt                    -       -         -              -         -  yes   -    -        -
-paddleocr_vl_text      -       -         -              2       128  -     -    -        -
-phi3                   -       all       -              -         -  -     -    -        -
-phi4_multimodal        -       all       -              8         -  -     -    -        -
-phimoe                 -       all       -              8         -  -     -    -        -
-qwen2                  -       switched  -             32         -  -     -    -        max_window_layers
-qwen2_5_omni_text      -       switched  -              4         -  -     -    -        max_window_layers
-qwen2_5_vl_text        -       switched  -              8         -  -     -    -        max_window_layers
-qwen2_moe              -       listed    -             16         -  -     -    -        -
-qwen2_vl_text          -       switched  -              8         -  -     -    -        max_window_layers
-qwen3                  -       switched  -             32       128  -     -    -        max_window_layers
-qwen3_5_moe_text       differ  -         -              2       256  -     -    -        -
-qwen3_5_text           differ  -         -              4       256  -     -    -        -
-qwen3_moe              -       listed    -              4         -  -     -    -        -
-qwen3_next             differ  -         -              2       256  -     -    -        -
-qwen3_omni_moe_text    -       -         -              4         -  -     -    -        -
-qwen3_vl_moe_text      -       -         -             16         -  -     -    -        -
-qwen3_vl_text          -       -         -             32       128  -     -    -        -
-recurrent_gemma        differ  all       -              -         -  -     -    -        -                           attention_window_size
-seed_oss               -       -         -              8       128  -     -    -        -
-smollm3                -       listed    -              4         -  -     -    -        -
-solar_open             -       -         -              8       128  -     -    -        -
-stablelm               -       -         -             32         -  -     -    -        -
-starcoder2             -       all       -              2         -  yes   -    -        -
-step3_text             -       -         -              -         -  -     -    other    -
-step3p5                -       listed    -              8       128  -     -    -        -
-vaultgemma             -       listed    -              4       256  -     -    -        -
-voxtral_realtime_text  -       all       -              8         -  -     -    other    -                           sliding_window
-youtu                  -       -         yes            -         -  -     -    -        -
-zamba                  differ  -         -             16   unknown  -     -    -        -
-zamba2                 differ  -         -        unknown   unknown  -     -    -        -                           attention_head_dim
-zaya                   differ  -         -              2       128  -     -    other    -
-RefinedWeb             -       -         -              -         -  yes   4x   -        -
-RefinedWebModel        -       -         -              -         -  yes   4x   -        -
-btlm                   -       -         -              -         -  -     -    other    -
-bunny-phi              -       -         -              -         -  -     -    other    -
-chatglm                -       -         -              -         -  -     -    other    -
-codeshell              -       -         -              -         -  -     -    other    -
-cogvlm                 -       -         -              -         -  -     -    other    -
-deci                   -       -         -        unknown         -  -     -    other    -
-hf_olmo                -       -         -              -         -  -     -    other    -
-jais                   -       -         -              -         -  -     -    other    -
-kimi_k2                -       -         yes            -         -  -     -    -        -
-minicpm                -       -         -              -         -  -     -    other    -
-mixformer-sequential   -       -         -              -         -  -     -    other    -
-molmo                  -       -         -              -         -  -     -    other    -
-moss                   -       -         -              -         -  -     -    other    -
-nemotron-nas           differ  -         -        unknown         -  -     -    other    -
-phi-msft               -       -         -              -         -  -     -    other    -
-plamo                  -       -         -              -         -  -     -    other    -
-qwen                   -       -         -              -         -  -     -    other    -
-telechat               -       -         -              -         -  -     -    other    -
-yuan                   -       -         -              -         -  -     -    other    -
-unchecked              -       set       -        unknown         -  -     -    other    -
+type                   layers  states      beside  window    latent  kv_heads  head_dim  tied  mlp  weights  schedule                    needs
+afmoe                  -       -           -       listed    -              -       128  -     -    other    -
+axk1                   -       -           -       -         yes            -         -  -     -    -        -
+axk2                   -       -           -       -         yes            -         -  -     -    other    -
+bailing_hybrid         differ  bailing     -       -         yes            -         -  -     -    -        -
+bamba                  differ  mamba2      -       -         -              8         -  -     -    -        -
+beam                   -       -           -       listed    -              8       128  -     -    other    -
+bitnet                 -       -           -       -         -              5         -  -     -    other    -
+blip_text_model        -       -           -       -         -              -         -  -     -    other    -
+bloom                  -       -           -       -         -              -         -  yes   4x   -        -
+chameleon              -       -           -       -         -             32         -  -     -    -        -
+codegen                -       -           -       -         -              -         -  -     4x   -        -
+cohere                 -       -           -       -         -              -         -  yes   -    -        -
+cohere2                -       -           -       listed    -              -         -  -     -    -        -
+cohere2_moe            -       -           -       listed    -              -       128  -     -    -        -
+cohere_compass_text    -       -           -       listed    -              -         -  -     -    -        -
+cosmos3_edge_text      -       -           -       -         -              8       128  -     -    -        -
+cpmant                 -       -           -       -         -              -       128  -     -    -        -
+csm                    -       -           -       -         -              8         -  -     -    other    -
+cwm                    -       -           -       listed    -              8       128  -     -    -        -
+dbrx                   -       -           -       -         -        unknown         -  -     -    -        -
+deepseek_v2            -       -           -       -         yes            -         -  -     -    -        -
+deepseek_v3            -       -           -       -         yes            -         -  -     -    -        -
+deepseek_v32           -       -           -       -         yes            -         -  -     -    -        -
+deepseek_v4            -       -           -       -         -              -         -  -     -    -        -
+gemma3n_text           -       -           -       listed    -              2       256  yes   -    other    -
+mimo_v2_flash          -       -           -       listed    -              4       192  -     -    -        -
+mimo_v2                -       -           -       listed    -        unknown   unknown  -     -    other    -
+longcat_flash          -       -           -       -         yes            -         -  -     -    other    -
+dots1                  -       -           -       listed    -             32         -  -     -    -        -
+emu3_text_model        -       -           -       -         -              8         -  -     -    -        -
+ernie4_5               -       -           -       -         -              2       128  -     -    -        -
+ernie4_5_moe           -       -           -       -         -              4         -  -     -    -        -
+ernie4_5_vl_moe_text   -       -           -       -         -              4         -  -     -    -        -
+evolla                 -       -           -       -         -              8         -  -     -    other    -
+exaone4                -       -           -       listed    -             32         -  -     -    -        -
+exaone_moe             -       -           -       listed    -             32         -  -     -    -        -
+falcon                 -       -           -       -         -              -         -  yes   4x   -        -
+falcon_h1              -       mamba2      yes     -         -              8         -  -     -    -        -
+flint                  -       -           -       listed    -              4       128  -     -    -        -
+gemma                  -       -           -       -         -             16       256  yes   -    -        -
+gemma2                 -       -           -       listed    -              4       256  yes   -    -        -
+gemma3_text            -       -           -       listed    -              4       256  yes   -    -        -
+gemma4_text            -       -           -       listed    -              4       256  yes   -    -        -
+gemma4_unified_text    -       -           -       listed    -              4       256  yes   -    -        -
+glm                    -       -           -       -         -              2       128  -     -    -        -
+glm4                   -       -           -       -         -              2       128  -     -    -        -
+glm4_moe               -       -           -       -         -              8         -  -     -    -        -
+glm4_moe_lite          -       -           -       -         yes            -         -  -     -    -        -
+glm4v_moe_text         -       -           -       -         -              8         -  -     -    -        -
+glm4v_text             -       -           -       -         -              2         -  -     -    -        -
+glm_image_text         -       -           -       -         -              2         -  -     -    other    -
+glm_moe_dsa            -       -           -       -         yes            -         -  -     -    -        -
+glm_ocr_text           -       -           -       -         -              8         -  -     -    -        -
+gpt2                   -       -           -       -         -              -         -  yes   4x   -        -
+gpt_bigcode            -       -           -       -         -              -         -  yes   4x   -        -
+gpt_neo                differ  -           -       -         -              -         -  yes   4x   -        -
+gpt_oss                -       -           -       listed    -              8        64  -     -    -        -
+gptj                   -       -           -       -         -              -         -  -     4x   -        -
+granite_docling_text   -       -           -       -         -              4         -  -     -    -        -
+granite_swa            -       -           -       listed    -              4         -  -     -    -        -
+granitemoe_swa         -       -           -       listed    -              -         -  -     -    -        -
+granitemoehybrid       differ  mamba2      -       -         -              -         -  -     -    -        -
+helium                 -       -           -       -         -             20       128  -     -    -        -
+hrm_text               -       -           -       -         -              -       128  -     -    other    -                           num_layers_per_stack
+hy_v3                  -       -           -       -         -              8       128  -     -    -        -
+hy_v4                  -       -           -       -         yes            -         -  -     -    other    -
+idefics                -       -           -       -         -              -         -  -     -    other    -
+inkling2_text          -       -           -       listed    -              8       128  -     -    other    -                           swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
+inkling_text           -       -           -       listed    -              8       128  -     -    -        -                           swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
+internlm3              -       -           -       -         -              2       128  -     -    -        -
+iquestcoder            -       -           -       -         -              8       128  -     -    -        -
+jamba                  differ  mamba1      -       -         -              8         -  -     -    -        attn_layer_period
+jetmoe                 -       -           -       -         -             16       128  -     -    other    -
+kimi_linear            differ  kda         -       -         yes            -         -  -     -    -        -
+kolibri1               -       -           -       listed    -              4       128  -     -    -        -
+laguna                 -       -           -       listed    -              8       128  -     -    -        -
+lfm2                   differ  convolution -       -         -              8         -  -     -    -        -
+lfm2_moe               differ  convolution -       -         -              8         -  -     -    -        -
+lfm3                   differ  convolution -       -         -              4       128  -     -    -        -
+llama4_text            -       -           -       listed    -              8       128  -     -    -        no_rope_layers
+mellum                 -       -           -       listed    -              4       128  -     -    -        -
+minicpm3               -       -           -       -         yes            -         -  -     -    -        -
+minimax                differ  lightning   -       all       -              8         -  -     -    -        -
+minimax_m2             -       -           -       -         -              8       128  -     -    -        -
+minimax_m3_vl_text     -       -           -       -         -              4       128  -     -    -        -
+ministral              -       -           -       all       -              8         -  -     -    -        -
+ministral3             -       -           -       all       -              8       128  -     -    -        -
+mistral                -       -           -       all       -              8         -  -     -    -        -
+mistral4               -       -           -       -         yes            -         -  -     -    -        -
+mixtral                -       -           -       all       -              8         -  -     -    -        -
+mllama_text_model      differ  -           -       -         -              8         -  -     -    -        -
+modernbert-decoder     -       -           -       listed    -              -         -  -     -    other    global_attn_every_n_layers
+molmo2_text            -       -           -       -         -              8       128  -     -    -        -
+moshi                  -       -           -       listed    -              -         -  -     -    other    -
+mpt                    -       -           -       -         -              -         -  yes   4x   -        -
+muse_glimmer_text      -       -           -       listed    -              2       128  -     -    other    -
+muse_spark_text        -       -           -       listed    -             16        64  -     -    other    -
+nemotron               -       -           -       -         -        unknown         -  -     -    -        -
+nemotron_h             differ  mamba2      -       -         -              8       128  -     -    -        -
+olmo3                  -       -           -       listed    -              -         -  -     -    -        -
+olmo_hybrid            differ  gdn         -       -         -              -         -  -     -    -        -
+olmoe                  -       -           -       all       -              -         -  -     -    -        -
+opt                    -       -           -       -         -              -         -  yes   -    -        -
+paddleocr_vl_text      -       -           -       -         -              2       128  -     -    -        -
+phi3                   -       -           -       all       -              -         -  -     -    -        -
+phi4_multimodal        -       -           -       all       -              8         -  -     -    -        -
+phimoe                 -       -           -       all       -              8         -  -     -    -        -
+qwen2                  -       -           -       switched  -             32         -  -     -    -        max_window_layers
+qwen2_5_omni_text      -       -           -       switched  -              4         -  -     -    -        max_window_layers
+qwen2_5_vl_text        -       -           -       switched  -              8         -  -     -    -        max_window_layers
+qwen2_moe              -       -           -       listed    -             16         -  -     -    -        -
+qwen2_vl_text          -       -           -       switched  -              8         -  -     -    -        max_window_layers
+qwen3                  -       -           -       switched  -             32       128  -     -    -        max_window_layers
+qwen3_5_moe_text       differ  gdn         -       -         -              2       256  -     -    -        -
+qwen3_5_text           differ  gdn         -       -         -              4       256  -     -    -        -
+qwen3_moe              -       -           -       listed    -              4         -  -     -    -        -
+qwen3_next             differ  gdn         -       -         -              2       256  -     -    -        -
+qwen3_omni_moe_text    -       -           -       -         -              4         -  -     -    -        -
+qwen3_vl_moe_text      -       -           -       -         -             16         -  -     -    -        -
+qwen3_vl_text          -       -           -       -         -             32       128  -     -    -        -
+recurrent_gemma        differ  rg_lru      -       all       -              -         -  -     -    other    -                           attention_window_size
+seed_oss               -       -           -       -         -              8       128  -     -    -        -
+smollm3                -       -           -       listed    -              4         -  -     -    -        -
+solar_open             -       -           -       -         -              8       128  -     -    -        -
+stablelm               -       -           -       -         -             32         -  -     -    -        -
+starcoder2             -       -           -       all       -              2         -  yes   -    -        -
+step3_text             -       -           -       -         -              -         -  -     -    other    -
+step3p5                -       -           -       listed    -              8       128  -     -    -        -
+vaultgemma             -       -           -       listed    -              4       256  -     -    -        -
+voxtral_realtime_text  -       -           -       all       -              8         -  -     -    other    -                           sliding_window
+youtu                  -       -           -       -         yes            -         -  -     -    -        -
+zamba                  differ  mamba1      yes     -         -             16   unknown  -     -    other    -
+zamba2                 differ  mamba2      yes     -         -        unknown   unknown  -     -    other    -                           attention_head_dim
+zaya                   differ  -           -       -         -              2       128  -     -    other    -
+RefinedWeb             -       -           -       -         -              -         -  yes   4x   -        -
+RefinedWebModel        -       -           -       -         -              -         -  yes   4x   -        -
+btlm                   -       -           -       -         -              -         -  -     -    other    -
+bunny-phi              -       -           -       -         -              -         -  -     -    other    -
+chatglm                -       -           -       -         -              -         -  -     -    other    -
+codeshell              -       -           -       -         -              -         -  -     -    other    -
+cogvlm                 -       -           -       -         -              -         -  -     -    other    -
+deci                   -       -           -       -         -        unknown         -  -     -    other    -
+hf_olmo                -       -           -       -         -              -         -  -     -    other    -
+jais                   -       -           -       -         -              -         -  -     -    other    -
+kimi_k2                -       -           -       -         yes            -         -  -     -    -        -
+minicpm                -       -           -       -         -              -         -  -     -    other    -
+mixformer-sequential   -       -           -       -         -              -         -  -     -    other    -
+molmo                  -       -           -       -         -              -         -  -     -    other    -
+moss                   -       -           -       -         -              -         -  -     -    other    -
+nemotron-nas           differ  -           -       -         -        unknown         -  -     -    other    -
+phi-msft               -       -           -       -         -              -         -  -     -    other    -
+plamo                  -       -           -       -         -              -         -  -     -    other    -
+qwen                   -       -           -       -         -              -         -  -     -    other    -
+telechat               -       -           -       -         -              -         -  -     -    other    -
+yuan                   -       -           -       -         -              -         -  -     -    other    -
+unchecked              -       -           -       set       -        unknown         -  -     -    other    -
 
 layers    differ: a schedule must say how
+states    the family of mixers that keep a state: a row of STATE_FAMILIES
+beside    yes: full layers have such a mixer too
 window    which layers have one: listed, those that a schedule lists; set, the same where a file sets
           one; all; switched, those from a layer on if use_sliding_window is on; -, none, whatever a
           file says
@@ -1554,7 +2674,11 @@ CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
         "num_hidden_layers": 32,
         "num_attention_heads": 32,
     },
-    "gemma3_text": {"hidden_size": 2304, "num_hidden_layers": 26, "num_attention_heads": 8},
+    "gemma3_text": {
+        "hidden_size": 2304,
+        "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+    },
     "gemma4_text gemma4_unified_text": {"global_head_dim": 512},
     "gemma2 gpt_oss vaultgemma": {"sliding_window_pattern": 2},
     "gemma3_text gemma4_text gemma4_unified_text": {"sliding_window_pattern": 6},
@@ -1564,7 +2688,51 @@ CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
     "falcon RefinedWeb RefinedWebModel gpt_bigcode": {"multi_query": True},
     "qwen2 qwen2_moe qwen2_vl_text qwen2_5_vl_text qwen3 smollm3": {"use_sliding_window": False},
     "llama4_text": {"num_shared_experts": 1},
-    "jamba": {"attn_layer_period": 8, "attn_layer_offset": 4},
+    "jamba": {
+        "attn_layer_period": 8,
+        "attn_layer_offset": 4,
+        "expert_layer_period": 2,
+        "expert_layer_offset": 1,
+    },
+    "qwen3_next qwen3_5_text qwen3_5_moe_text": {
+        "linear_num_key_heads": 16,
+        "linear_num_value_heads": 32,
+        "linear_key_head_dim": 128,
+        "linear_value_head_dim": 128,
+    },
+    "qwen3_next qwen3_5_text qwen3_5_moe_text olmo_hybrid kimi_linear": {
+        "linear_conv_kernel_dim": 4,
+    },
+    "kimi_linear": {"linear_num_heads": 32, "linear_head_dim": 128},
+    "nemotron_h": {
+        "mamba_num_heads": 128,
+        "mamba_head_dim": 64,
+        "ssm_state_size": 128,
+        "n_groups": 8,
+        "conv_kernel": 4,
+        "chunk_size": 128,
+    },
+    "bamba granitemoehybrid falcon_h1": {
+        "mamba_n_heads": 128,
+        "mamba_d_state": 256,
+        "mamba_n_groups": 1,
+        "mamba_d_conv": 4,
+        "mamba_expand": 2,
+        "mamba_chunk_size": 256,
+    },
+    "falcon_h1": {"mamba_d_ssm": 1024, "mamba_rms_norm": False},
+    "zamba2": {
+        "mamba_d_state": 64,
+        "mamba_ngroups": 1,
+        "mamba_d_conv": 4,
+        "n_mamba_heads": 8,
+    },
+    "jamba zamba": {"mamba_d_state": 16},
+    "jamba zamba zamba2": {"mamba_d_conv": 4, "mamba_expand": 2},
+    "recurrent_gemma": {"conv1d_width": 4},
+    "lfm2 lfm2_moe": {"conv_L_cache": 3},
+    "lfm3": {"conv_L_cache": 7},
+    "mimo_v2_flash": {"swa_num_key_value_heads": 8, "v_head_dim": 128},
 }
 
 
@@ -1586,16 +2754,11 @@ NOT_MODELLED = [
     NotModelled("an encoder", keys="use_bidirectional_attention", types="eurobert llama_bidirec"),
     NotModelled("an encoder-decoder", keys="is_encoder_decoder", types="t5 t5gemma"),
     NotModelled("a diffusion model", types="llada dream diffusion sdar"),
+    NotModelled("layers that share a KV cache", keys="kv_source_layers layer_sharing"),
+    NotModelled("an indexer of blocks", keys="index_kpool"),
     NotModelled(
-        "compressed KV entries", keys="compress_ratios compress_rates", types="deepseek_v4"
-    ),
-    NotModelled(
-        "layers that share a KV cache",
-        keys="num_kv_shared_layers use_cla kv_source_layers layer_sharing",
-        types="gemma3n",
-    ),
-    NotModelled(
-        "layers that run several times", keys="total_ut_steps mean_recurrence layer_sharing_repeats"
+        "layers that run several times",
+        keys="total_ut_steps mean_recurrence layer_sharing_repeats",
     ),
     NotModelled("block-sparse attention", keys="blocksparse_block_size", types="nsa"),
     NotModelled(
@@ -1604,8 +2767,7 @@ NOT_MODELLED = [
         " delta_net deltanet gated_delta gated_deltanet kda comba mesa_net lightnet rodimus mom samba"
         " log_linear",
     ),
-    NotModelled("two attentions in each layer", types="longcat"),
-    NotModelled("windowed layers with K/V heads of their own", types="mimo_v2"),
+    NotModelled("a mixer that is not known here", types="hymba phi4flash qwen4_exp dots3"),
 ]
 # Parts of keys that, set in a type that was not checked, may change its attention, and parts that
 # do not.
@@ -1621,12 +2783,14 @@ attn_con attention_con attn_layer attention_layer state_ mixer latent reuse nsa_
 )
 HARMLESS = "rope|expert|moe|mlp|vision|image|audio|bias|norm|^max_window_layers$|^use_"
 
-# The kind of a layer by the names that files give it; "none" keeps no growing KV cache.
+# The kind of a layer by the names that files give it: "state" keeps no growing KV cache, "mlp" has
+# no mixer, and of "none" nothing is known.
 KIND_NAMES = {
     "full": "* G full global attention full_attention hybrid indexed_attention"
-    " deepseek_sparse_attention",
+    " deepseek_sparse_attention minimax_m3_sparse",
     "windowed": "L local sliding sliding_attention chunked_attention hybrid_sliding",
-    "none": "M - E mamba mamba2 recurrent conv moe mlp linear_attention",
+    "state": "M mamba mamba2 recurrent conv linear_attention",
+    "mlp": "- E moe mlp",
 }
 LAYER_KINDS = {name: kind for kind, names in KIND_NAMES.items() for name in names.split()}
 LAYER_NUMBERS = range(10_000)  # more than any model has
@@ -1693,12 +2857,12 @@ def kinds_of_blocks(blocks: Iterable[Any], _: Config) -> Iterable[str]:
 def full_layers_of_kimi(value: Any, _: Config) -> Iterable[str]:
     """Kimi-Linear: numbers of layers, counted from 1."""
     numbers = value["full_attn_layers"]
-    return ("full" if i + 1 in numbers else "none" for i in LAYER_NUMBERS)
+    return ("full" if i + 1 in numbers else "state" for i in LAYER_NUMBERS)
 
 
 def offset_in_period(period: int, config: Config) -> Iterable[str]:
     """Jamba: the layers attn_layer_offset, attn_layer_offset + period, ..."""
-    return kinds_of_period(config["attn_layer_offset"], period, "full", "none")
+    return kinds_of_period(config["attn_layer_offset"], period, "full", "state")
 
 
 def first_of_period(period: int, _: Config) -> Iterable[str]:
@@ -1722,17 +2886,17 @@ SCHEDULES: dict[str, Schedule] = {
     "attention_types": repeated_kinds,
     "block_types": cycled_kinds,
     "_block_types": cycled_kinds,
-    "attn_type_list": flags_of_layers("full", "none"),
+    "attn_type_list": flags_of_layers("full", "state"),
     "hybrid_layer_pattern": flags_of_layers("windowed", "full"),
     "no_rope_layers": flags_of_layers("windowed", "full"),
     "sliding_window_per_layer": windows_of_layers,
     "linear_attn_config": full_layers_of_kimi,
-    "full_attn_idxs": numbers_of_layers("full", "none"),
-    "attn_layer_indices": numbers_of_layers("full", "none"),
+    "full_attn_idxs": numbers_of_layers("full", "state"),
+    "attn_layer_indices": numbers_of_layers("full", "state"),
     "cross_attention_layers": numbers_of_layers("none", "full"),
     "sliding_window_layers": numbers_of_layers("windowed", "full"),
     "attn_layer_period": offset_in_period,
-    "full_attention_interval": last_of_period("full", "none"),
+    "full_attention_interval": last_of_period("full", "state"),
     "global_attn_every_n_layers": first_of_period,
     "max_window_layers": windowed_from,
     "sliding_window_pattern": pattern_of_windows,
@@ -1754,7 +2918,10 @@ def checked_type(model_type: object) -> Type:
 def text_scope(outer: Any) -> dict[str, Any]:
     """The text decoder's part of a config, with what only its wrapper says."""
     while isinstance(outer, dict):
-        inner = next((outer[key] for key in TEXT_SCOPES if isinstance(outer.get(key), dict)), None)
+        inner = next(
+            (outer[key] for key in TEXT_SCOPES if isinstance(outer.get(key), dict)),
+            None,
+        )
         if inner is None:
             return outer
         model_type = inner.get("model_type") or outer.get("model_type")
@@ -1850,7 +3017,14 @@ def refuse_unread(config: Config) -> None:
         raise InputError("no vocab_size: not the config of a language model")
     for key, value in config.items():
         one_a_layer = isinstance(value, list) and len(value) == count_at(config, "n_layer")
-        says_nothing = value in (None, False, 1, -1, [], {})  # a bare true counts nothing either
+        says_nothing = value in (
+            None,
+            False,
+            1,
+            -1,
+            [],
+            {},
+        )  # a bare true counts nothing either
         suspect = one_a_layer or (not says_nothing and re.search(TELLING, key))
         if suspect and not is_read(key, value) and not re.search(HARMLESS, key):
             model_type = f"model_type {quoted(config.get('model_type'))}"
@@ -1907,7 +3081,7 @@ def scheduled_kinds(config: Config, known: Type, n_layer: int) -> list[str]:
             raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
         except (TypeError, ValueError, AttributeError):
             raise InputError(f"{key} {quoted(value)}: not a layer schedule") from None
-        if len(kinds) < n_layer or set(kinds) == {"none"}:
+        if len(kinds) < n_layer or not {"full", "windowed"} & set(kinds):
             raise InputError(
                 f"{key} has {len(kinds)} entries for {n_layer} layers, or no attention"
             )
@@ -1918,6 +3092,9 @@ def scheduled_kinds(config: Config, known: Type, n_layer: int) -> list[str]:
 def layer_count(config: Config) -> int:
     """How many layers there are; where no count says it, as many as a list has."""
     kinds = config.get("layer_types") or config.get("layers_block_type")
+    pattern = config.get("hybrid_override_pattern")
+    if not kinds and isinstance(pattern, str):  # Nemotron: a letter each
+        kinds = list(pattern)
     n_layer = count_at(config, "n_layer", len(kinds) if isinstance(kinds, list) else None)
     if n_layer > len(LAYER_NUMBERS):
         raise InputError(f"num_hidden_layers {n_layer}: more layers than any model has")
@@ -1951,6 +3128,8 @@ def checked_kinds(config: Config, known: Type, kinds: list[str], window: int) ->
 
 def layer_kinds(config: Config, known: Type) -> list[str]:
     """The kind of each layer: "full", "windowed" or "none"."""
+    if config.get("compress_ratios") or config.get("compress_rates"):
+        return ["full"] * layer_count(config)
     kinds = scheduled_kinds(config, known, layer_count(config))
     window = window_keys(config)
     kinds = checked_kinds(config, known, kinds, window)
@@ -2015,7 +3194,10 @@ def key_value_heads(config: Config, n_head: int, known: Type) -> int:
     """Key/value heads of a layer, by the many ways of saying so."""
     if config.get("multi_query_attention"):  # ChatGLM
         return count_at(config, "multi_query_group_num")
-    for key in ("n_shared_head", "n_heads_in_group"):  # PLaMo, Nemotron-NAS: query heads of each
+    for key in (
+        "n_shared_head",
+        "n_heads_in_group",
+    ):  # PLaMo, Nemotron-NAS: query heads of each
         if config.get(key):
             group = count_at(config, key)
             if n_head % group:
@@ -2046,25 +3228,365 @@ def head_width(config: Config, n_head: int, known: Type) -> int:
     return width // n_head
 
 
-def layer_mixer(config: Config, kind: str, known: Type) -> Mixer:
+def layer_mask(config: Config, kind: str) -> Mask:
+    if kind != "windowed":
+        return Mask()
+    keys = window_keys(config)
+    return Mask(chunk=keys) if config.get("attention_chunk_size") else Mask(window=keys)
+
+
+def indexer_of(config: Config, latent: bool) -> Indexer | None:
+    """What finds the best keys, where a file says how many."""
+    if latent and config.get("index_topk"):
+        heads = count_at(config, "index_n_heads")
+        return latent_indexer(
+            heads, count_at(config, "index_head_dim"), count_at(config, "index_topk")
+        )
+    sparse = config.get("sparse_attention_config")
+    if isinstance(sparse, dict) and sparse.get("sparse_topk_blocks"):
+        keys = count_at(sparse, "sparse_topk_blocks") * count_at(sparse, "sparse_block_size")
+        heads = count_at(sparse, "sparse_num_index_heads")
+        return grouped_indexer(heads, count_at(sparse, "sparse_index_dim"), keys)
+    if config.get("index_topk_blocks"):
+        keys = count_at(config, "index_topk_blocks") * count_at(config, "index_block_size")
+        heads = count_at(config, "index_n_heads")
+        return grouped_indexer(heads, count_at(config, "index_head_dim"), keys)
+    return None
+
+
+def owns_indexer(config: Config, i: int) -> bool:
+    """Whether layer i has an indexer of its own (GLM-5)."""
+    types = config.get("indexer_types")
+    pattern = config.get("index_topk_pattern")
+    if isinstance(types, list) and i < len(types):
+        return bool(types[i] == "full")
+    if isinstance(pattern, str) and i < len(pattern):
+        return pattern[i] != "S"
+    offset = count_at(config, "index_skip_topk_offset", 0)
+    period = count_at(config, "index_topk_freq", 1)
+    return max(i - offset + 1, 0) % period == 0
+
+
+def is_indexed(config: Config, i: int) -> bool:
+    """Whether layer i reads the keys of an indexer, where the file has one (MiniMax-M3)."""
+    names = config.get("layer_types")
+    if isinstance(names, list) and "minimax_m3_sparse" in names:
+        return bool(names[i] == "minimax_m3_sparse")
+    sparse = config.get("sparse_attention_config")
+    flags = sparse.get("sparse_attention_freq") if isinstance(sparse, dict) else None
+    return bool(flags[i]) if isinstance(flags, list) and i < len(flags) else True
+
+
+def compressed_parameters(
+    config: Config, n_head: int, dim: int, indexer: Indexer | None, ratio: int
+) -> int | None:
+    """Of one layer (transformers 5.24): queries by way of a latent, K = V, an output in groups by way
+    of a latent, and the compressor.
+    """
+    sizes = known_counts(config, "hidden q_lora_rank o_lora_rank o_groups")
+    if sizes is None or 0 in sizes.values():
+        return None
+    hidden = sizes["hidden"]
+    rank = sizes["q_lora_rank"]
+    outputs = (
+        sizes["o_lora_rank"] * n_head * dim + sizes["o_groups"] * sizes["o_lora_rank"] * hidden
+    )
+    total = hidden * rank + rank + rank * n_head * dim + hidden * dim + dim + outputs + n_head
+    if indexer:
+        width = indexer.dim_head
+        total += 4 * hidden * dim + 9 * dim + 4 * hidden * width + 9 * width
+        return total + rank * indexer.n_head * width + hidden * indexer.n_head
+    return total + 2 * hidden * dim + 129 * dim if ratio else total
+
+
+def compressed_mixer(config: Config, ratio: int) -> Mixer:
+    """DeepSeek-V4's layer of a ratio."""
+    n_head = count_at(config, "n_head")
+    dim = count_at(config, "dim_head")
+    indexer = None
+    if ratio == 4:
+        heads = count_at(config, "index_n_heads")
+        topk = count_at(config, "index_topk")
+        indexer = latent_indexer(heads, count_at(config, "index_head_dim"), topk)
+    return CompressedAttention(
+        n_head=n_head,
+        dim_qk=dim,
+        qk_rope_head_dim=count_at(config, "qk_rope_head_dim"),
+        window=count_at(config, "sliding_window", 128),
+        ratio=ratio,
+        indexer=indexer,
+        weights=compressed_parameters(config, n_head, dim, indexer, ratio),
+    )
+
+
+COMPRESSION_NAMES = {
+    "compressed_sparse_attention": 4,
+    "heavily_compressed_attention": 128,
+}
+
+
+def compression_ratios(config: Config, n_layer: int) -> list[int]:
+    """Tokens of a compressed row, of each layer; none where a file has no compressed rows."""
+    ratios = config.get("compress_ratios")
+    names = config.get("layer_types")
+    if not ratios and config.get("compress_rates") and isinstance(names, list):
+        ratios = [COMPRESSION_NAMES.get(str(name), 0) for name in names]
+    if not ratios:
+        return []
+    if not isinstance(ratios, list) or len(ratios) < n_layer:
+        raise InputError(f"compress_ratios {quoted(ratios)}: not a ratio for each layer")
+    for ratio in ratios[:n_layer]:
+        if ratio not in (0, 4, 128):
+            raise InputError(
+                f"compress_ratios {quoted(ratio)}: rows of so many tokens, not modelled"
+            )
+    return ratios[:n_layer]
+
+
+def layer_mixer(config: Config, kind: str, known: Type) -> GroupedAttention | LatentAttention:
     """The attention of one layer, as it sees the config."""
     n_head = count_at(config, "n_head")
-    window = window_keys(config) if kind == "windowed" else 0
+    mask = layer_mask(config, kind)
     latent = config.get("kv_lora_rank") or "latent" in known
     if latent and config.get("use_mla") is not False:
         if known["type"] == "minicpm3":
             config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
         widths: dict[str, Any] = {key: count_at(config, key) for key in LATENT_KEYS}
         widths["q_lora_rank"] = known_count(config, "q_lora_rank")
-        return made_mixer(widths, n_head, window)
+        return made_mixer(widths, n_head, mask)
     dim_head = head_width(config, n_head, known)
     widths = {"n_kv_head": key_value_heads(config, n_head, known), "dim_head": dim_head}
-    if known["type"] == "unchecked":
+    if known["type"] == "unchecked" or known["type"].startswith("mimo_v2"):
         widths["v_head_dim"] = count_at(config, "v_head_dim", dim_head)
-    return made_mixer(widths, n_head, window)
+    mixer = made_mixer(widths, n_head, mask)
+    if not isinstance(mixer, GroupedAttention):
+        return mixer
+    gated = known["type"] in GATED_TYPES and config.get("attn_output_gate") is not False
+    alike = bool(kind == "full" and config.get("attention_k_eq_v"))  # Gemma 4
+    return mixer._replace(gated=gated, values_are_keys=alike)
 
 
-EXPERTS_IN = {"sparse": True, "dense": False, 1: True, 0: False}  # a layer, by what lists say
+GATED_TYPES = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
+
+
+def borrowing_layers(config: Config, n_layer: int) -> Collection[int]:
+    """The layers that keep no rows, and read those of an earlier one."""
+    shared = count_at(config, "num_kv_shared_layers", 0)
+    if shared:  # Gemma 3n and 4
+        if shared >= n_layer:
+            raise InputError(f"num_kv_shared_layers {shared} of {n_layer} layers")
+        return range(n_layer - shared, n_layer)
+    if config.get("use_cla"):  # Hunyuan: the first of each few keeps rows for the others
+        factor = count_at(config, "cla_share_factor")
+        return [i for i in range(n_layer) if i % factor]
+    return ()
+
+
+def gated_delta_net(config: Config) -> StateMixer:
+    """Qwen3-Next, Olmo-Hybrid (arXiv:2412.06464)."""
+    heads = count_at(config, "v_heads")
+    dim_k = count_at(config, "k_width")
+    dim_v = count_at(config, "v_width")
+    keys = count_at(config, "k_heads") * dim_k
+    values = heads * dim_v
+    width = count_at(config, "conv_width")
+    channels = 2 * keys + values
+    return StateMixer(
+        n_head=heads,
+        dim_k=dim_k,
+        dim_v=dim_v,
+        conv_channels=channels,
+        conv_width=width,
+        rule="delta",
+        weights=(
+            2 * keys + 3 * values + 2 * heads,
+            width * channels + 2 * heads + dim_v,
+        ),
+    )
+
+
+def kimi_delta(config: Config) -> StateMixer:
+    """Kimi delta attention (arXiv:2510.26692)."""
+    inner = config.get("linear_attn_config")
+    heads_at = ("num_heads", "head_dim", "short_conv_kernel_size")
+    if isinstance(inner, dict):
+        heads, dim, width = [count_at(inner, key) for key in heads_at]
+    else:
+        heads = count_at(config, "kda_heads")
+        dim = count_at(config, "kda_width")
+        width = count_at(config, "conv_width")
+    all_heads = heads * dim
+    others = 2 * dim * all_heads + 3 * width * all_heads + all_heads + heads + dim
+    return StateMixer(
+        n_head=heads,
+        dim_k=dim,
+        dim_v=dim,
+        conv_channels=3 * all_heads,
+        conv_width=width,
+        rule="delta",
+        weights=(4 * all_heads + heads + 2 * dim, others),
+    )
+
+
+def lightning_attention(config: Config) -> StateMixer:
+    """MiniMax-Text-01 (arXiv:2501.08313)."""
+    heads = count_at(config, "n_head")
+    dim = count_at(config, "dim_head", 0) or count_at(config, "hidden") // heads
+    return StateMixer(
+        n_head=heads,
+        dim_k=dim,
+        dim_v=dim,
+        conv_channels=0,
+        conv_width=1,
+        rule="additive",
+        weights=(5 * heads * dim, heads * dim),
+    )
+
+
+def bailing_mixer(config: Config) -> StateMixer:
+    """Kimi's, where there is a short convolution (V3), else lightning attention (V2.5)."""
+    if not config.get("short_conv_kernel_size"):
+        return lightning_attention(config)
+    heads = count_at(config, "kda_heads", count_at(config, "n_head"))
+    dim = count_at(config, "kda_width", count_at(config, "dim_head"))
+    all_heads = heads * dim
+    width = count_at(config, "short_conv_kernel_size")
+    return StateMixer(
+        n_head=heads,
+        dim_k=dim,
+        dim_v=dim,
+        conv_channels=3 * all_heads,
+        conv_width=width,
+        rule="delta",
+        weights=(
+            6 * all_heads + heads,
+            3 * width * all_heads + all_heads + heads + dim,
+        ),
+    )
+
+
+def mamba_2(config: Config) -> StateMixer:
+    """State space duality (arXiv:2405.21060)."""
+    heads = count_at(config, "mamba_heads")
+    inner = known_count(config, "mamba_d_ssm") or count_at(config, "mamba_expand", 2) * count_at(
+        config, "hidden"
+    )
+    width = known_count(config, "mamba_width") or inner // heads
+    states = count_at(config, "mamba_state")
+    groups = count_at(config, "mamba_groups")
+    values = heads * width
+    channels = values + 2 * groups * states
+    conv_width = count_at(config, "conv_width")
+    norm = 0 if config.get("mamba_rms_norm") is False else values
+    return StateMixer(
+        n_head=heads,
+        dim_k=states,
+        dim_v=width,
+        conv_channels=channels,
+        conv_width=conv_width,
+        rule="additive",
+        groups=groups,
+        chunk=count_at(config, "mamba_chunk", 256),
+        weights=(
+            2 * values + channels + heads,
+            (conv_width + 1) * channels + 3 * heads + norm,
+        ),
+    )
+
+
+def mamba_1(config: Config) -> StateMixer:
+    """Selective state spaces (arXiv:2312.00752)."""
+    hidden = count_at(config, "hidden")
+    inner = count_at(config, "mamba_expand") * hidden
+    states = count_at(config, "mamba_state")
+    conv_width = count_at(config, "conv_width")
+    rank = known_count({**config, "auto": None}, "mamba_dt_rank") or ceil_div(hidden, 16)
+    projections = inner * (rank + 2 * states) + rank * inner
+    norms = rank + 2 * states  # Jamba's
+    return StateMixer(
+        n_head=inner,
+        dim_k=states,
+        dim_v=1,
+        conv_channels=inner,
+        conv_width=conv_width,
+        rule="selective",
+        weights=(
+            3 * inner,
+            (conv_width + 1) * inner + projections + 2 * inner + inner * states + norms,
+        ),
+    )
+
+
+def rg_lru(config: Config) -> StateMixer:
+    """Griffin's recurrent unit (arXiv:2402.19427)."""
+    width = count_at(config, "lru_width", count_at(config, "hidden"))
+    conv_width = count_at(config, "conv_width")
+    gates = 2 * (width * width // count_at(config, "n_head") + width) + width
+    return StateMixer(
+        n_head=width,
+        dim_k=1,
+        dim_v=1,
+        conv_channels=width,
+        conv_width=conv_width,
+        rule="recurrent",
+        weights=(3 * width + 1, 2 * width + (conv_width + 1) * width + gates),
+    )
+
+
+def short_convolution(config: Config) -> StateMixer:
+    """LFM2: gates and a convolution, no state."""
+    hidden = count_at(config, "hidden")
+    width = count_at(config, "conv_width")
+    return StateMixer(
+        n_head=0,
+        dim_k=0,
+        dim_v=0,
+        conv_channels=hidden,
+        conv_width=width,
+        rule="none",
+        weights=(4 * hidden + width, 0),
+    )
+
+
+STATE_FAMILIES: dict[str, Callable[[Config], StateMixer]] = {
+    "gdn": gated_delta_net,
+    "kda": kimi_delta,
+    "bailing": bailing_mixer,
+    "mamba2": mamba_2,
+    "mamba1": mamba_1,
+    "lightning": lightning_attention,
+    "rg_lru": rg_lru,
+    "convolution": short_convolution,
+}
+
+
+def layer_mixers(config: Config, kind: str, known: Type, i: int) -> list[Mixer]:
+    """The mixers of layer i: attention, a state, both, or none that is known."""
+    family = STATE_FAMILIES.get(known.get("states", ""))
+    mixers: list[Mixer] = []
+    if kind in ("full", "windowed"):
+        seen = of_layer(config, kind, i)
+        attention = layer_mixer(seen, kind, known)
+        mixers.append(attention)
+        latent = isinstance(attention, LatentAttention)
+        indexer = indexer_of(config, latent) if kind == "full" else None
+        if indexer and is_indexed(config, i):
+            owner = owns_indexer(config, i) if latent else True
+            mixers = [IndexedAttention(attention, indexer, owner)]
+    if family and (kind == "state" or (kind == "full" and "beside" in known)):
+        state = family(config)._replace(state_dtype=state_dtype(config), beside=bool(mixers))
+        mixers.append(state)
+    return mixers
+
+
+EXPERTS_IN = {
+    "sparse": True,
+    "dense": False,
+    "moe": True,
+    "hash_moe": True,
+    1: True,
+    0: False,
+}  # a layer, by what lists say
 
 
 def layers_with_experts(config: Config, n_layer: int) -> int | None:
@@ -2076,6 +3598,12 @@ def layers_with_experts(config: Config, n_layer: int) -> int | None:
             words = config[key][:n_layer]
             known = all(isinstance(word, (str, int)) and word in EXPERTS_IN for word in words)
             return [EXPERTS_IN[word] for word in words].count(True) if known else None
+    if config.get("expert_layer_period"):  # Jamba
+        period = known_count(config, "expert_layer_period")
+        offset = known_count(config, "expert_layer_offset")
+        if not period or offset is None:
+            return None
+        return len([i for i in range(n_layer) if i % period == offset])
     first = known_count(config, "n_dense")
     step = known_count(config, "sparse_step")
     dense = config.get("mlp_only_layers") or []
@@ -2098,9 +3626,7 @@ def expert_counts(config: Config) -> Mapping[str, int] | None:
 
 
 def mixer_parameters(layers: Sequence[Layers], hidden: int) -> int | None:
-    """Of all projections to queries, keys and values and from outputs; None where some are not
-    known.
-    """
+    """Of all mixers; None where some are not known."""
     total = 0
     for n_layer, mixer in layers:
         parameters = mixer.parameters(hidden)
@@ -2110,57 +3636,100 @@ def mixer_parameters(layers: Sequence[Layers], hidden: int) -> int | None:
     return total
 
 
+class Mlps(NamedTuple):
+    """The MLPs of a model: how many layers have a dense one, how many experts, and their widths."""
+
+    dense: int
+    sparse: int
+    width: int
+    experts: int
+    active: int
+    expert_width: int
+    shared_width: int
+
+
+def mlp_layers(config: Config, n_layer: int, experts: int) -> tuple[int, int] | None:
+    """How many layers have a dense MLP, and how many have experts; None where it is not known."""
+    pattern = config.get("hybrid_override_pattern") or config.get("layers_block_type")
+    if not isinstance(pattern, (str, list)):
+        pattern = []
+    names = [LAYER_KINDS.get(str(name)) for name in pattern]
+    if "mlp" in names:  # Nemotron: layers of their own
+        sparse = [name for name in pattern if name in ("E", "moe")]
+        return names.count("mlp") - len(sparse), len(sparse)
+    sparse_layers = layers_with_experts(config, n_layer) if experts > 1 else 0
+    if sparse_layers is None:
+        return None
+    if config.get("enable_moe_block"):  # Gemma 4: both in each layer
+        return n_layer, sparse_layers
+    return n_layer - sparse_layers, sparse_layers
+
+
+def published_mlps(config: Config, known: Type, hidden: int, n_layer: int) -> Mlps | None:
+    """What a file says of MLPs; None where it does not say enough."""
+    sizes = known_counts(config, "n_expert n_active width expert_width n_shared shared_width")
+    if sizes is None:
+        return None
+    experts = sizes["n_expert"]
+    layers = mlp_layers(config, n_layer, experts)
+    if layers is None or (not experts and is_mixture(config, sizes["n_active"])):
+        return None
+    dense, sparse = layers
+    width = sizes["width"]
+    if not width and "mlp" in known:
+        width = 4 * hidden
+    expert_width = sizes["expert_width"]
+    shared_width = sizes["n_shared"] * expert_width
+    if not shared_width or config.get("moe_shared_expert_intermediate_size"):  # Nemotron
+        shared_width = sizes["shared_width"]
+    if (dense and not width) or (sparse and not expert_width):
+        return None
+    if sparse and not 0 < sizes["n_active"] <= experts:
+        return None
+    return Mlps(dense, sparse, width, experts, sizes["n_active"], expert_width, shared_width)
+
+
+def is_mixture(config: Config, active: int) -> bool:
+    """Whether a file that names no number of experts means some all the same."""
+    named = any(config.get(key) is not None for key in NAMES["n_expert"])
+    return not named and bool(active or config.get("moe_intermediate_size"))
+
+
 def parameter_counts(
     config: Config, known: Type, layers: Sequence[Layers], hidden: int, n_layer: int
 ) -> dict[str, int]:
-    """All and active, without norms and biases; nothing where there are weights of other kinds, or
-    not enough is said.
+    """All and active: embeddings, mixers, MLPs, experts and routers, without norms and biases.
+    Nothing where there are weights of other kinds, or not enough is said.
     """
-    other = ("hidden_size_per_layer_input", "moe_latent_size", "enable_moe_block")
+    activation = next((config[key] for key in NAMES["activation"] if config.get(key)), "")
+    other = ("hidden_size_per_layer_input", "moe_latent_size")
     if "weights" in known or any(config.get(key) for key in other):
         return {}
-    activation = next((config[key] for key in NAMES["activation"] if config.get(key)), "")
-    four_wide = "mlp" in known
-    if sum([kind.n_layer for kind in layers]) < n_layer or not (activation or four_wide):
+    if not activation and "mlp" not in known:
         return {}
     mixers = mixer_parameters(layers, hidden)
-    sizes = known_counts(
-        config, "n_expert n_active width expert_width n_shared shared_width vocab_size"
-    )
-    if mixers is None or sizes is None or not sizes["vocab_size"]:
-        return {}
-    experts = sizes["n_expert"]
-    active = sizes["n_active"]
-    expert_width = sizes["expert_width"]
-    sparse = layers_with_experts(config, n_layer) if experts > 1 else 0
-    if sparse is None or (sparse and not (expert_width and 0 < active <= experts)):
-        return {}
-    width = sizes["width"]
-    if four_wide and not width:
-        width = 4 * hidden
-    if sparse < n_layer and not width:
+    mlps = published_mlps(config, known, hidden, n_layer)
+    vocabulary = known_count(config, "vocab_size")
+    if mixers is None or mlps is None or not vocabulary:
         return {}
     gated = activation in ("silu", "swiglu") or "gemma" in known["type"]
     matrices = hidden * (3 if gated else 2)  # of an MLP, for each unit of its width
-    shared_width = sizes["n_shared"] * expert_width
-    if not shared_width:
-        shared_width = sizes["shared_width"]
     embeddings = 1 if config.get("tie_word_embeddings", "tied" in known) else 2
-    dense_mlps = matrices * ((n_layer - sparse) * width + sparse * shared_width)
-    routers = sparse * experts * hidden
-    always = embeddings * sizes["vocab_size"] * hidden + mixers + dense_mlps + routers
-    one_expert = sparse * matrices * expert_width  # in each layer that has some
-    counts = {"params_b": always + experts * one_expert}
-    if sparse:
-        counts["active_params_b"] = always + active * one_expert
+    dense = matrices * (mlps.dense * mlps.width + mlps.sparse * mlps.shared_width)
+    routers = mlps.sparse * mlps.experts * hidden
+    always = embeddings * vocabulary * hidden + mixers + dense + routers
+    expert = mlps.sparse * matrices * mlps.expert_width  # one in each layer that has some
+    counts = {"params_b": always + mlps.experts * expert}
+    if mlps.sparse:
+        counts["active_params_b"] = always + mlps.active * expert
     return counts
 
 
 def whole_figures(
-    config: Config, known: Type, layers: Sequence[Layers], n_layer: int
+    config: Config, known: Type, layers: Sequence[Layers], kinds: Sequence[str]
 ) -> dict[str, Any]:
     """Figures of the whole model by the config's keys, as far as they are known."""
-    figures: dict[str, Any] = {"n_layer": n_layer}
+    figures: dict[str, Any] = {"n_layer": len(kinds)}
     hidden = known_count(config, "hidden")
     if not hidden:
         return figures
@@ -2168,26 +3737,43 @@ def whole_figures(
     experts = expert_counts(config)
     if experts is None:
         return figures
-    return {**figures, **experts, **parameter_counts(config, known, layers, hidden, n_layer)}
+    figures.update(experts)
+    if "none" not in kinds and ("states" in known or "state" not in kinds):
+        figures.update(parameter_counts(config, known, layers, hidden, len(kinds)))
+    return figures
 
 
-def counted_layers(config: Config, known: Type, kinds: Iterable[str]) -> tuple[Layers, ...]:
-    """The layers with attention, those with the same mixer together, by their kinds' names."""
+def counted_layers(config: Config, known: Type, kinds: Sequence[str]) -> tuple[Layers, ...]:
+    """The layers with a mixer, those with the same together, by their kinds' names."""
     counts = collections.Counter[Mixer]()
+    ratios = compression_ratios(config, len(kinds))
+    if ratios:
+        for ratio in ratios:
+            counts[compressed_mixer(config, ratio)] += 1
+        kinds = ()
+    borrowing = borrowing_layers(config, len(kinds))
     for i, kind in enumerate(kinds):
-        if kind != "none":
-            counts[layer_mixer(of_layer(config, kind, i), kind, known)] += 1
+        for mixer in layer_mixers(config, kind, known, i):
+            if i in borrowing and isinstance(mixer, GroupedAttention):
+                mixer = mixer._replace(borrows=True)  # noqa: PLW2901
+            counts[mixer] += 1
     layers = [Layers(n_layer, mixer) for mixer, n_layer in counts.items()]
     return tuple(sorted(layers, key=lambda kind: kind.mixer.kind))
 
 
 def reading_notes(config: Config, known: Type, layers: Iterable[Layers]) -> Lines:
     """What a user has to know of how a config was read."""
-    for key in ("index_topk", "sparse_config", "index_topk_blocks"):
-        if config.get(key):
+    sparse = [kind for kind in layers if kind.mixer.kind in ("indexed", "compressed")]
+    for key in (
+        "index_topk",
+        "sparse_config",
+        "index_topk_blocks",
+        "sparse_attention_config",
+    ):
+        if config.get(key) and not sparse:
             yield f"{key}, sparse attention, is counted as dense"
     window = window_keys(config)
-    if window and ignores_windows(known):
+    if window and ignores_windows(known) and not sparse:
         yield f"sliding_window {window}: its class ignores it, some engines do not"
     if known["type"] == "unchecked":
         shapes = []
@@ -2198,7 +3784,7 @@ def reading_notes(config: Config, known: Type, layers: Iterable[Layers]) -> Line
         yield f"model_type {model_type} was not checked: read as {' + '.join(shapes)}"
 
 
-def published_model(document: object, name: str, source: str) -> Model:
+def published_model(document: object, name: str | None, source: str) -> Model:
     """The model that a published config describes; InputError for what is not known to be read
     right.
     """
@@ -2208,7 +3794,10 @@ def published_model(document: object, name: str, source: str) -> Model:
     refuse_unmodelled(config, known)
     kinds = layer_kinds(config, known)
     layers = counted_layers(config, known, kinds)
-    figures = whole_figures(config, known, layers, len(kinds))
+    if known["type"] == "longcat_flash":  # two latent attentions in each layer
+        layers = tuple([Layers(2 * n_layer, mixer) for n_layer, mixer in layers])
+    figures = whole_figures(config, known, layers, kinds)
+    unknown_states = 0 if "states" in known else kinds.count("state")
     return Model(
         name=name,
         n_layer=len(kinds),
@@ -2217,6 +3806,7 @@ def published_model(document: object, name: str, source: str) -> Model:
         figures=figures,
         source=source,
         published=True,
+        n_layer_idle=kinds.count("none") + unknown_states,
         notes=tuple(reading_notes(config, known, layers)),
     )
 
@@ -2296,40 +3886,6 @@ def read_named(
 # ------------------------------------------------------------------------------- cost model
 
 
-class Terms(NamedTuple):
-    """Seconds of a kernel, a layer or all layers: by term, in total (where terms overlap, less than
-    their sum; without constants the bound), and the bound.
-    """
-
-    compute_s: float = 0.0
-    memory_s: float = 0.0
-    sync_s: float = 0.0
-    overhead_s: float = 0.0
-    total_s: float = 0.0
-    bound_s: float = 0.0  # no implementation of this algorithm in this precision is faster
-
-    @property
-    def parts(self) -> dict[str, float]:
-        """Seconds of each term by its name."""
-        return {
-            "compute": self.compute_s,
-            "memory": self.memory_s,
-            "sync": self.sync_s,
-            "overhead": self.overhead_s,
-        }
-
-    @property
-    def times(self) -> dict[str, float]:
-        """Seconds of each term, and in total."""
-        return {**self.parts, "total": self.total_s}
-
-    @property
-    def limit(self) -> str:
-        """The name of the largest term, of equal ones the first: the verdict."""
-        parts = self.parts
-        return max(parts, key=parts.__getitem__)
-
-
 class Counts(NamedTuple):
     """FLOPs and bytes: of the whole problem as if on one GPU, and of the busiest GPU."""
 
@@ -2361,20 +3917,6 @@ def summed(parts: Sequence[tuple[int, Record]]) -> Record:
     return type(record)(*totals)
 
 
-class KernelShare(NamedTuple):
-    """What the busiest GPU does in one kernel."""
-
-    name: str
-    flops: float = 0.0
-    exponentials: float = 0.0
-    bytes: float = 0.0  # of traffic with the memory
-    tiles: float = 1.0  # blocks of query rows of one K/V head, that a multiprocessor works on
-    full_tiles: float = 0.0  # these, or as many as all query rows would fill
-    width: int = 128  # of a key
-    tail_flops: float = 0.0  # of the longest tile, beyond those of the mean one
-    overlaps: bool = False  # whether measured kernels of this kind compute while they read
-
-
 class Exchange(NamedTuple):
     """What the GPUs send each other at one point of a layer."""
 
@@ -2385,18 +3927,6 @@ class Exchange(NamedTuple):
     bytes: float
     directions: int = 1  # of the link that it uses at once: 2 in the worked example
     reduces: bool = False
-
-
-class Shares(NamedTuple):
-    """The busiest GPU's part of one layer, by what is shared; whole unless it is split. A kernel's
-    traffic goes by these names.
-    """
-
-    scores: float = 1  # FLOPs, S, and what is projected
-    kv: float = 1  # K and V
-    kv_heads: float = 1  # K/V heads of which it has keys
-    rows: float = 1  # Q and A
-    latents: float = 1  # that are projected
 
 
 class Layer(NamedTuple):
@@ -2417,7 +3947,8 @@ class Memory(NamedTuple):
 
     kv_bytes_per_token: float  # of every layer, while no window is full
     kv_bytes_per_token_beyond_windows: float  # of the layers without a window
-    cache_bytes: int
+    cache_bytes: int  # all that is kept
+    state_bytes: int  # of that states, rows of convolutions and compressors
     gpu_cache_bytes: float
     gpu_weight_bytes: float | None  # None: parameter count unknown, and counted as 0
     fits: bool
@@ -2446,9 +3977,6 @@ class Analysis(NamedTuple):
     changed: Mapping[str, Any] = {}  # figures that --set gave, by their keys
 
 
-# Rows of a tile that packs the query heads of a K/V head, and of one that holds a single head's.
-PACKED_ROWS = 64
-TILE_ROWS = 128
 # Bytes of an all-reduce above which serving frameworks change to a library with a longer start.
 LIBRARY_REDUCE_BYTES = 2**24
 # Products with weights, fitted to measured ones (README, "The rest of the step"): what a kernel
@@ -2491,24 +4019,29 @@ def check_case(gpu: GPU, model: Model, work: Workload) -> None:
         raise InputError(f"--link nvlink joins at most {most} GPUs of {gpu.name}: {work.ngpu}")
     if work.split == "head" and not model.divides(work.ngpu):
         raise InputError(f"--split head: {work.ngpu} GPUs do not share {uneven_heads(model)}")
+    for layers in model.layers:
+        if not work.fused and not layers.mixer.unfused:
+            raise InputError(f"--fused False: {layers.mixer.kind} layers run fused alone")
     required_figure(gpu, "dtype", work.dtype, gpu.peaks)
     if work.ngpu > 1:
         required_figure(gpu, "link", work.link, gpu.links)
 
 
 def shared_out(form: Form, work: Workload, output: Exchange) -> tuple[Shares, Sequence[Exchange]]:
-    """The busiest GPU's part of a layer, and what several GPUs send each other for it, in its
-    order.
-    """
+    """The busiest GPU's part of a layer, and what several GPUs send each other for it, in its order."""
     n = work.ngpu
     part = 1 / n
     if n == 1 or work.split == "batch":
         part = math.ceil(work.batch / n) / work.batch
-        return Shares(scores=part, kv=part, kv_heads=part, rows=part, latents=part), []
-    if work.split == "head" or form.key_bits is None:
+        return Shares(heads=part, kv=part, kv_heads=part, rows=part, common=part), []
+    reduced = [output] if form.reduces else []
+    if form.key_bits is None:  # states: whole copies where heads do not divide
+        part = 1 if form.shape.n_head % n else part
+        return Shares(heads=part, kv=part, kv_heads=part, rows=part), reduced
+    if work.split == "head":
         kv_part = max(part, 1 / form.shape.n_kv_head)
-        return Shares(scores=part, kv=kv_part, kv_heads=kv_part, rows=part), [output]
-    keys_stay = Shares(scores=part, kv=part, latents=part)
+        return Shares(heads=part, kv=kv_part, kv_heads=kv_part, rows=part), reduced
+    keys_stay = Shares(heads=part, kv=part, common=part)
     if not work.fused:  # as in the worked example
         operands = form.operands
         scores = Exchange("scores", work.dtype, operands.s_bytes, directions=2)
@@ -2518,91 +4051,16 @@ def shared_out(form: Form, work: Workload, output: Exchange) -> tuple[Shares, Se
     # pass-KV (arXiv:2411.01783), whichever is less.
     query_bytes = (n - 1) * form.query_bits / (8 * n)
     key_bytes = (n - 1) * form.key_bits / (8 * n)
+    exchanges = []
+    if form.candidate_bytes:
+        candidate_bytes = (n - 1) * form.candidate_bytes
+        exchanges.append(Exchange("candidates", "fp32", candidate_bytes))
     if query_bytes <= key_bytes:
-        return keys_stay, [Exchange("queries", work.dtype, query_bytes), output]
-    keys_travel = Shares(scores=part, rows=part, latents=part)
-    return keys_travel, [Exchange("keys and values", work.kv_dtype, key_bytes), output]
-
-
-def tiled(shared: KernelShare, tiling: Tiling, share: Shares) -> KernelShare:
-    """A kernel with its tiles: of packed heads, or of single ones where that makes fewer.
-
-    Rows that see more keys make their tile longer than the mean, and in a causal mask those come
-    last, when the other multiprocessors are done. The tail is what such a tile has beyond a mean
-    one: its rows, times the FLOPs of a mean row, times (longest / mean - 1).
-    """
-    kv_heads = tiling.n_kv_head * share.kv_heads
-    rows = tiling.n_head * tiling.query_rows * share.rows
-    packed_tiles = math.ceil(rows / kv_heads / PACKED_ROWS)
-    heads_of_group = rows / kv_heads / tiling.query_rows
-    single_tiles = heads_of_group * math.ceil(tiling.query_rows / TILE_ROWS)
-    tiles = kv_heads * min(packed_tiles, single_tiles)
-    longest_over_mean = tiling.longest_row * tiling.query_rows / tiling.pairs
-    tile_rows = min(tiling.query_rows, TILE_ROWS)
-    return shared._replace(
-        tiles=tiles,
-        full_tiles=min(tiles, rows / PACKED_ROWS),
-        width=tiling.width,
-        tail_flops=tile_rows * (shared.flops / rows) * (longest_over_mean - 1),
-    )
-
-
-def shared_kernel(kernel: Kernel, share: Shares) -> KernelShare:
-    """What the busiest GPU does of one kernel."""
-    shares = share._asdict()
-    moved = [traffic.bytes * shares[traffic.shared_as] for traffic in kernel.traffic]
-    shared = KernelShare(
-        name=kernel.name,
-        flops=kernel.flops * share.scores,
-        exponentials=kernel.exponentials * share.scores,
-        bytes=functools.reduce(operator.add, moved),  # as sum() did before Python 3.12
-        overlaps=kernel.overlaps,
-    )
-    return shared if kernel.tiling is None else tiled(shared, kernel.tiling, share)
-
-
-def kernel_bound(kernel: KernelShare, compute: float, memory: float) -> Terms:
-    """The roofline (Williams et al., 2009) of FLOP/s and bytes/s: as if computing and reading
-    overlapped in full.
-    """
-    compute_s = kernel.flops / compute
-    memory_s = kernel.bytes / memory
-    longer_s = max(compute_s, memory_s)
-    return Terms(compute_s=compute_s, memory_s=memory_s, total_s=longer_s, bound_s=longer_s)
-
-
-def kernel_estimate(
-    kernel: KernelShare, bound: Terms, compute: float, memory: float, constants: KernelConstants
-) -> Terms:
-    """At the part of the datasheet's FLOP/s and bytes/s that measured kernels reach. They overlap
-    computing and reading little, but for absorbed latent attention, and exponentials with FLOPs.
-    Further waves of tiles cost time only where they outlast computing and reading; beginning and
-    ending full tiles always does.
-    """
-    multiprocessors = constants.multiprocessors
-    attained_compute = compute * constants.compute_efficiency
-    exponential_s = kernel.exponentials / (constants.exponentials * multiprocessors)
-    # A multiprocessor works on the tail alone.
-    tail_s = kernel.tail_flops * multiprocessors / attained_compute
-    compute_s = tail_s + max(kernel.flops / attained_compute, exponential_s)
-    efficiency = constants.bandwidth_efficiency
-    if kernel.overlaps:
-        efficiency = constants.latent_bandwidth_efficiency
-    memory_s = kernel.bytes / (memory * efficiency)
-    work_s = max(compute_s, memory_s) if kernel.overlaps else compute_s + memory_s
-    # Waves were fitted to keys 128 wide; of a wider one half the cost grows (README, "Held against
-    # silicon").
-    further_waves = max(0.0, kernel.tiles / multiprocessors - 1) * (128 + kernel.width) / 256
-    waves_s = max(0.0, constants.wave_s * further_waves - work_s)
-    tiles_s = constants.tile_s * kernel.full_tiles / multiprocessors
-    overhead_s = constants.launch_s + waves_s + tiles_s
-    return Terms(
-        compute_s=compute_s,
-        memory_s=memory_s,
-        overhead_s=overhead_s,
-        total_s=work_s + overhead_s,
-        bound_s=bound.bound_s,
-    )
+        exchanges.append(Exchange("queries", work.dtype, query_bytes))
+        return keys_stay, [*exchanges, *reduced]
+    keys_travel = Shares(heads=part, rows=part, common=part)
+    exchanges.append(Exchange("keys and values", work.kv_dtype, key_bytes))
+    return keys_travel, [*exchanges, *reduced]
 
 
 def exchange_bound(exchange: Exchange, rate: float) -> float:
@@ -2649,7 +4107,8 @@ def layer_counts(
     for kernel in form.kernels:
         for traffic in kernel.traffic:
             moved_bytes += traffic.bytes
-            kv_read_bytes += traffic.bytes if traffic.shared_as == "kv" else 0
+            if traffic.shared_as in ("kv", "common"):
+                kv_read_bytes += traffic.bytes
     return Counts(
         flops=form.flops,
         bytes=moved_bytes,
@@ -2661,6 +4120,28 @@ def layer_counts(
     )
 
 
+def estimated(kernel: Kernel, shared: KernelShare, bound: Terms, rates: Rates) -> Terms:
+    return kernel.estimate(shared, rates)._replace(bound_s=bound.bound_s)
+
+
+def kernel_peak(kernel: Kernel, gpu: GPU, work: Workload) -> float:
+    """FLOP/s in the precision in which a kernel computes."""
+    peak = gpu.peaks[work.dtype]
+    return max(peak, gpu.peaks.get("fp8", peak)) if kernel.narrow else peak
+
+
+def layer_bound(form: Form, kernel_terms: Sequence[Terms], exchange_s: Sequence[float]) -> float:
+    """Seconds: the kernels' one after the other, or where one could do it all as one, if exchanges
+    do not take longer.
+    """
+    kernels_s = math.fsum([terms.bound_s for terms in kernel_terms])
+    if form.bound_as_one:
+        compute_s = math.fsum([terms.compute_s for terms in kernel_terms])
+        memory_s = math.fsum([terms.memory_s for terms in kernel_terms])
+        kernels_s = max(compute_s, memory_s)
+    return max(kernels_s, math.fsum(exchange_s))
+
+
 def analyse_layer(
     layers: Layers, gpu: GPU, work: Workload, output: Exchange, estimates: bool
 ) -> Layer:
@@ -2668,16 +4149,17 @@ def analyse_layer(
     form = cheapest_form(layers.mixer, work)
     share, exchanges = shared_out(form, work, output)
     kernels = [shared_kernel(kernel, share) for kernel in form.kernels]
-    compute = gpu.peaks[work.dtype]
+    peaks = [kernel_peak(kernel, gpu, work) for kernel in form.kernels]
     rate = gpu.links.get(work.link, math.inf)  # one GPU needs no link, and exchanges nothing
-    kernel_terms = [kernel_bound(kernel, compute, gpu.bandwidth) for kernel in kernels]
+    kernel_terms = [
+        kernel_bound(kernel, peak, gpu.bandwidth) for kernel, peak in zip(kernels, peaks)
+    ]
     exchange_s = [exchange_bound(exchange, rate) for exchange in exchanges]
-    bound_s = max(math.fsum([terms.bound_s for terms in kernel_terms]), math.fsum(exchange_s))
+    bound_s = layer_bound(form, kernel_terms, exchange_s)
     if estimates and gpu.kernel_constants:
-        constants = gpu.kernel_constants
         kernel_terms = [
-            kernel_estimate(kernel, bound, compute, gpu.bandwidth, constants)
-            for kernel, bound in zip(kernels, kernel_terms)
+            estimated(kernel, shared, bound, Rates(peak, gpu.bandwidth, gpu.kernel_constants))
+            for kernel, shared, bound, peak in zip(form.kernels, kernels, kernel_terms, peaks)
         ]
         exchange_s = [
             exchange_estimate(exchange, work.ngpu, rate, gpu.link_constants[work.link])
@@ -2685,7 +4167,7 @@ def analyse_layer(
         ]
     terms = summed([(1, kernel) for kernel in kernel_terms])
     sync_s = math.fsum(exchange_s)
-    total_s = terms.total_s + sync_s if estimates else bound_s
+    total_s = max(bound_s, terms.total_s + sync_s) if estimates else bound_s
     return Layer(
         mixer=layers.mixer,
         n_layer=layers.n_layer,
@@ -2699,58 +4181,100 @@ def analyse_layer(
 
 
 class CacheGrowth(NamedTuple):
-    """How a part of the cache grows, on the GPU that holds most of it."""
+    """How rows grow on the GPU that holds most of them: those of a kind of layers."""
 
-    most_rows: int
+    most_tokens: int  # after which there are no more
+    tokens: int  # that share a row
     row_bits: int
 
 
-def longest_rows(growth: Sequence[CacheGrowth], budget_bits: int) -> int | None:
-    """The most rows whose cache fits into the budget; None if windows bound it for any number.
-
-    Shorter windows fill first; a full one has its whole size, and grows no more.
+def longest_linear(growth: Sequence[CacheGrowth], budget_bits: float) -> float | None:
+    """The most tokens whose rows fit into the budget, if rows grew with each token; None if windows
+    bound them for any number. Shorter windows fill first; a full one has its whole size, and grows
+    no more.
     """
-    growing_bits = sum([part.row_bits for part in growth])
+    growing = math.fsum([part.row_bits / part.tokens for part in growth])
     for part in sorted(growth):
-        if growing_bits and budget_bits // growing_bits < part.most_rows:
-            return budget_bits // growing_bits
-        budget_bits -= part.most_rows * part.row_bits
-        growing_bits -= part.row_bits
+        if growing and budget_bits / growing < part.most_tokens:
+            return budget_bits / growing
+        budget_bits -= part.most_tokens // part.tokens * part.row_bits
+        growing -= part.row_bits / part.tokens
     return None
+
+
+def grown_bits(growth: Sequence[CacheGrowth], tokens: int) -> int:
+    rows = [min(tokens, part.most_tokens) // part.tokens * part.row_bits for part in growth]
+    return sum(rows)
+
+
+def longest_rows(growth: Sequence[CacheGrowth], budget_bits: int) -> int | None:
+    """The most tokens whose rows fit into the budget; None for any number. Exact: where every token
+    has a row, in whole numbers; else by bisection, since several tokens share one.
+    """
+    if all(part.tokens == 1 for part in growth):
+        growing_bits = sum([part.row_bits for part in growth])
+        for part in sorted(growth):
+            if growing_bits and budget_bits // growing_bits < part.most_tokens:
+                return budget_bits // growing_bits
+            budget_bits -= part.most_tokens * part.row_bits
+            growing_bits -= part.row_bits
+        return None
+    least = longest_linear(growth, budget_bits)
+    if least is None:
+        return None
+    spare_bits = sum([part.row_bits for part in growth])
+    most = longest_linear(growth, budget_bits + spare_bits)
+    low = int(least) - 1
+    high = MAX_COUNT if most is None else int(most) + 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if grown_bits(growth, middle) <= budget_bits:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 class CacheBits(NamedTuple):
     """What the cache of a sequence takes."""
 
-    token: int  # for each token while no window is full
-    lasting_token: int  # in layers without a window
+    token: float  # for each token while no window is full
+    lasting_token: float  # in layers without a window
     whole: int
-    gpu: int  # of that what belongs to the heads of a GPU
-    gpu_states: int  # of that states, whatever the length
+    states: int  # of that, whatever the length
+    gpu: int  # on a GPU; where keys are split, on all together
+    gpu_states: int
     gpu_growth: list[CacheGrowth]  # of that the rest
 
 
 def cache_bits(model: Model, work: Workload) -> CacheBits:
     """Of a sequence in all layers. In generation the new row is still on chip."""
-    on_chip = work.rows_on_chip
-    token = lasting_token = whole = gpu = gpu_states = 0
+    token = 0.0
+    lasting_token = 0.0
+    whole = 0
+    states = 0
+    gpu = 0
+    gpu_states = 0
     growth = []
     for n_layer, mixer in model.layers:
         for part in mixer.kept(work):
             bits = n_layer * part.bits
-            gpu_heads = max(1, part.heads // work.ngpu) if work.split == "head" else part.heads
-            gpu_bits = bits // part.heads * gpu_heads
-            rows = part.rows(work.seq - on_chip)
+            gpu_bits = n_layer * part.gpu_bits(work.ngpu, work.split)
             if part.grows:
-                rows = min(rows, part.most_rows - on_chip)
-                token += bits
-                lasting_token += bits if part.most_rows == MAX_COUNT else 0
-                growth.append(CacheGrowth(part.most_rows - on_chip, gpu_bits))
+                most_tokens = part.most_rows * part.tokens - work.rows_on_chip
+                length = min(work.seq - work.rows_on_chip, most_tokens)
+                rows = length // part.tokens
+                token += bits / part.tokens
+                if part.most_rows == MAX_COUNT:
+                    lasting_token += bits / part.tokens
+                growth.append(CacheGrowth(most_tokens, part.tokens, gpu_bits))
             else:
+                rows = 1
+                states += bits
                 gpu_states += gpu_bits
             whole += rows * bits
             gpu += rows * gpu_bits
-    return CacheBits(token, lasting_token, whole, gpu, gpu_states, growth)
+    return CacheBits(token, lasting_token, whole, states, gpu, gpu_states, growth)
 
 
 def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
@@ -2764,19 +4288,21 @@ def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
     if bits.whole:
         gpu_part = sequences * bits.gpu / (work.batch * bits.whole * key_parts)
     weight_bits = model.params.total * BITS[work.weight_dtype] if model.params else 0.0
-    # Where keys are split, all GPUs together hold each sequence; else the busiest GPU holds its own.
-    holders = key_parts
-    free_bits = int((gpu.memory * 8 * n - weight_bits) / (n // holders))
+    # Where keys are split, all GPUs together hold each sequence; else each GPU holds its own.
+    free_bits = int((gpu.memory * 8 * n - weight_bits) / (n // key_parts))
     max_batch = None
     if free_bits < 0:
         max_batch = 0
     elif bits.gpu:
         max_batch = free_bits // bits.gpu * (n if work.split == "batch" else 1)
     max_rows = longest_rows(bits.gpu_growth, free_bits // sequences - bits.gpu_states)
+    if max_rows is None and sequences * bits.gpu_states > free_bits:
+        max_rows = 0
     return Memory(
         kv_bytes_per_token=bits.token / 8,
         kv_bytes_per_token_beyond_windows=bits.lasting_token / 8,
         cache_bytes=cache_bytes,
+        state_bytes=ceil_div(work.batch * bits.states, 8),
         gpu_cache_bytes=cache_bytes * gpu_part,
         gpu_weight_bytes=weight_bits / 8 / n if model.params else None,
         fits=sequences * bits.gpu <= free_bits,
@@ -3133,12 +4659,16 @@ def workload(gpu: GPU, model: Model, values: Values) -> Workload:
     weight_dtype = dtype
     if model.weight_dtype and BITS[model.weight_dtype] < BITS[dtype]:
         weight_dtype = model.weight_dtype
+    fused = values["fused"]
+    if fused is None:  # the config's figures: as the worked example, where kernels can
+        fused = not model.unfused
     fields = {
         "query": query,
         "phase": phase_of(query, values["seq"], values["gen"]),
         "dtype": dtype,
         "kv_dtype": dtype,
         "weight_dtype": weight_dtype,
+        "fused": fused,
         **default_sharing(gpu, model, values["ngpu"]),
     }
     for name in Workload._fields:
@@ -3307,7 +4837,7 @@ def report_product(
     yield f"{RULE}\n{product.formula}"
     yield f"{heads} x (({work.query} x {product.inner}) x ({product.inner} x {product.columns}))"
     yield f"{RULE}\nTotal FLOPS: {product.flops} FLOPS"
-    yield f"Computation time ({dtype}):  {alone.compute_s * layer.share.scores:.3e}s\n"
+    yield f"Computation time ({dtype}):  {alone.compute_s * layer.share.heads:.3e}s\n"
     yield report_reading(case, layer, product)
     yield f"Memory time:  {alone.memory_s * layer.share.kv:.3e}s\n"
     if exchange:
@@ -3352,6 +4882,9 @@ def in_largest_unit(size: int) -> str:
 def report(case: Analysis, _: Sweep) -> Lines:
     """Both products of one layer (of each kind), step by step."""
     work = case.work
+    for layer in case.layers:
+        if not layer.mixer.unfused:
+            raise InputError(f"--format report has no {layer.mixer.kind} layers: --format summary")
     several = len(case.layers) > 1
     yield f"{RULE}\nWorking with {work.ngpu} {case.gpu.name} GPUs"
     if case.model.name:
@@ -3372,38 +4905,6 @@ def report(case: Analysis, _: Sweep) -> Lines:
         yield from report_layer(case, layer)
 
 
-SI_PREFIXES = {
-    -5: "f",
-    -4: "p",
-    -3: "n",
-    -2: "u",
-    -1: "m",
-    0: "",
-    1: "K",
-    2: "M",
-    3: "G",
-    4: "T",
-    5: "P",
-    6: "E",
-}
-
-
-def prefixed(value: float, unit: str) -> str:
-    """Three significant digits with the prefix that suits them, in at most seven columns before a
-    unit of one letter.
-
-    >>> prefixed(0.00123456, "s"), prefixed(45.6e9, "B"), prefixed(13140, "s"), prefixed(2e7, "s")
-    ('1.23 ms', '45.6 GB', '13140 s', '20 Ms')
-    """
-    if unit == "s" and 1000 <= value < 1e5:
-        return f"{value:.0f} s"
-    value = float(f"{value:.3g}")
-    if value and not 1e-15 <= value < 1e21:
-        return f"{value:.0e} {unit}".replace("e+", "e")
-    power = int(f"{value:e}".split("e")[1]) // 3
-    return f"{value / 1000.0**power:.3g} {SI_PREFIXES[power]}{unit}"
-
-
 def rounded(value: float) -> str:
     """A number in three digits, or in whole ones where it is large."""
     if value < 1000:
@@ -3419,11 +4920,11 @@ def plural(count: int, noun: str) -> str:
 
 def layer_words(layer: Layer) -> str:
     """A kind of layers: how many, their heads, and what else is special."""
-    shape = layer.form.shape
-    width = f"{shape.dim_qk}" if shape.dim_v == shape.dim_qk else f"{shape.dim_qk}/{shape.dim_v}"
-    words = [plural(shape.n_head, "head"), f"{shape.n_kv_head} K/V", f"width {width}"]
-    if layer.form.operands.latent_form:
-        words.append(f"{layer.form.operands.latent_form} latent")
+    words = layer.form.shape.words
+    if layer.mixer.kind == "state":
+        words = []
+    if layer.form.operands.latent_form and layer.mixer.kind == "latent":
+        words.append(f"{layer.form.operands.latent_form}")
     words += layer.mixer.words
     return f"{plural(layer.n_layer, f'{layer.mixer.kind} layer')}: {', '.join(words)}"
 
@@ -3446,8 +4947,8 @@ def question(case: Analysis, sweep: Sweep) -> Lines:
     new_tokens = f"{plural(work.query, 'new token')} each"
     size = f"{plural(work.batch, 'sequence')}, {new_tokens}, {plural(work.seq, 'key')}"
     yield f"work       {work.phase}: {size}"
-    without_cache = model.n_layer - sum([layer.n_layer for layer in case.layers])
-    rest = f", {without_cache} layers without a cache" if without_cache else ""
+    idle = model.n_layer_idle
+    rest = f", {idle} layers without a cache" if idle else ""
     yield f"model      {value_text(model)} (from {model.source}){rest}"
     for layer in case.layers:
         yield f"           {layer_words(layer)}"
@@ -3522,7 +5023,8 @@ def cost_table(case: Analysis) -> Lines:
         yield cost_row(f"{layer.mixer.kind} layer", layer.terms, layer.counts.intensity)
         if len(layer.kernels) + len(layer.exchanges) > 1:
             for kernel, terms in layer.kernels:
-                yield cost_row(f"  {kernel.name}", terms, kernel.flops / kernel.bytes)
+                intensity = kernel.flops / kernel.bytes if kernel.bytes else None
+                yield cost_row(f"  {kernel.name}", terms, intensity)
             for exchange, seconds in layer.exchanges:
                 yield cost_row(f"  {exchange.name}", Terms(sync_s=seconds, total_s=seconds))
     n_layer = sum([layer.n_layer for layer in case.layers])
@@ -3556,6 +5058,9 @@ def memory_lines(case: Analysis) -> Lines:
     growth = f"{memory.kv_bytes_per_token:.12g} bytes per token"
     if memory.kv_bytes_per_token != memory.kv_bytes_per_token_beyond_windows:
         growth += f" ({memory.kv_bytes_per_token_beyond_windows:.12g} beyond the windows)"
+    if memory.state_bytes:
+        state = memory.state_bytes / case.work.batch
+        growth += f", state {prefixed(state, 'B')} each sequence"
     yield f"cache      {growth}, {prefixed(memory.cache_bytes, 'B')} in all"
     beside = ", weights not counted (unknown)"
     if memory.gpu_weight_bytes is not None:
@@ -3759,7 +5264,7 @@ def json_lines(sweep: Sweep, outcomes: Outcomes) -> Lines:
     they do not have.
     """
     for outcome in outcomes:
-        record: dict[str, Any] = {"schema": 2}
+        record: dict[str, Any] = {"schema": 3}
         record.update(zip(COLUMNS, cells_of(outcome)))
         if isinstance(outcome, Analysis):
             gpu = outcome.gpu
@@ -4188,9 +5693,10 @@ def measured_mixer(row: Cells) -> Mixer:
     """What a row says of the attention that was measured."""
     n_head = read_cell(row, "n_head")
     window = 0 if row.get("window", "0") == "0" else read_cell(row, "window")
+    mask = Mask(window=window)
     keys = LATENT_KEYS if "kv_lora_rank" in row else ("n_kv_head", "dim_head")
     widths = {key: read_cell(row, key) for key in keys}
-    return made_mixer(widths, n_head, window)
+    return made_mixer(widths, n_head, mask)
 
 
 def measured_work(row: Cells) -> Workload:
@@ -4232,8 +5738,8 @@ def kernel_row(row: Cells, gpu: GPU) -> Measured:
         )
     compute = gpu.peaks[work.dtype]
     form = cheapest_form(mixer, work)
-    kernel = shared_kernel(form.kernels[0], Shares())
-    bound = kernel_bound(kernel, compute, gpu.bandwidth)
+    kernel_form = form.kernels[0]
+    kernel = shared_kernel(kernel_form, Shares())
     # Measured kernels may do less than the estimate takes them to, and compute with an FP8 cache
     # in FP8.
     least_form = cheapest_form(least_work(mixer), work)
@@ -4252,7 +5758,7 @@ def kernel_row(row: Cells, gpu: GPU) -> Measured:
         constants_of="kernels",
         constants=gpu.constants_of("kernels"),
         estimate=lambda constants: (
-            kernel_estimate(kernel, bound, compute, gpu.bandwidth, constants).total_s
+            kernel_form.estimate(kernel, Rates(compute, gpu.bandwidth, constants)).total_s
         ),
         resident=form.operands.kv_bytes > gpu.figures.get("last_level_cache", 0),
     )
@@ -4434,7 +5940,6 @@ FLAGS = {
         help="one kernel that keeps the scores on chip and skips what is masked (FlashAttention);"
         " default where a GPU or model is named",
         read=booleans_flag,
-        of_config=False,
         of_named=True,
     ),
     "split": Flag(
@@ -4618,7 +6123,7 @@ def set_figures(flags: Values) -> dict[str, Sequence[Any]]:
     known = {}
     for section, keys in CONFIG_KEYS.items():
         for name, key in keys.items():
-            if not key.text:
+            if not key.text and not key.choices:
                 known[f"{section}.{name}"] = key
     figures: dict[str, Sequence[Any]] = {}
     for text in flags.get("set", []):
@@ -4760,7 +6265,7 @@ def with_progress(outcomes: Outcomes, total: int) -> Outcomes:
 def warn_of_reading(models: Iterable[Model]) -> None:
     for model in models:
         for note in model.notes:
-            diagnose("warning", f"{model.name}: {note}")
+            diagnose("warning", f"{value_text(model)}: {note}")
 
 
 def with_warnings(sweep: Sweep) -> Outcomes:
@@ -4869,7 +6374,8 @@ def run(argv: Sequence[str] | None) -> Lines:
     else:
         flags = check_flags(given)
         sweep = read_sweep(flags)
-        one = "summary" if "gpu" in flags or "model" in flags else "report"
+        shown = "gpu" in flags or "model" in flags or not sweep.axes["model"][0].unfused
+        one = "summary" if shown else "report"
         view = flags.get("format") or (one if sweep.total == 1 else "table")
         yield from VIEWS[view](sweep, with_warnings(sweep))
 

@@ -40,8 +40,8 @@ nemotron-3-nano-30b-a3b:b04bb85f
 """
 # Checked against the fits of test_fit.py.
 ARCHITECTURE_ROWS = """
-Ampere:e95d4cef Hopper:847c74bd Blackwell:1647501d Blackwell-Ultra:1b887163 Ada:56eaf724
-Blackwell-RTX:658298b1
+Ampere:cd1fc9b5 Hopper:14bf8a07 Blackwell:2117ee05 Blackwell-Ultra:feca4100 Ada:cd0d72b8
+Blackwell-RTX:d5b5bb40
 """
 # Where fits begin: from other values they end at other third digits.
 FIT_START = """
@@ -61,34 +61,35 @@ hyperclovax:a3a6bf43 jais2:a3a6bf43 kosmos_2_5_text_model:a3a6bf43 kosmos_2_text
 llama:a3a6bf43 nanochat:a3a6bf43 olmo:a3a6bf43 olmo2:a3a6bf43 openai-gpt:a3a6bf43 persimmon:a3a6bf43
 phi:a3a6bf43 xglm:a3a6bf43 Yi:a3a6bf43 aquila:a3a6bf43 baichuan:a3a6bf43 deepseek:a3a6bf43
 internlm:a3a6bf43 internlm2:a3a6bf43 llava_llama:a3a6bf43 stablelm_epoch:a3a6bf43 xverse:a3a6bf43
-afmoe:35d661f7 axk1:b3b30252 axk2:e17cbc1f bailing_hybrid:759bba6d bamba:206f93d0 beam:fa54be44
+afmoe:35d661f7 axk1:b3b30252 axk2:e17cbc1f bailing_hybrid:8ec84b2c bamba:6ac5442a beam:fa54be44
 bitnet:169d5628 blip_text_model:aa476fb9 bloom:e43651e2 chameleon:25906e5a codegen:a13bc70c
 cohere:0f107d2d cohere2:593429bc cohere2_moe:80c685f9 cohere_compass_text:593429bc
 cosmos3_edge_text:fe0e9410 cpmant:17837a01 csm:e45787e8 cwm:fe31d3fa dbrx:73fc6e66
-deepseek_v2:b3b30252 deepseek_v3:b3b30252 deepseek_v32:b3b30252 dots1:b2b61e51
+deepseek_v2:b3b30252 deepseek_v3:b3b30252 deepseek_v32:b3b30252 deepseek_v4:a3a6bf43
+gemma3n_text:7d680aac mimo_v2_flash:e842c4f6 mimo_v2:7fabae5f longcat_flash:e17cbc1f dots1:b2b61e51
 emu3_text_model:f5410f23 ernie4_5:831b8f64 ernie4_5_moe:59f4402f ernie4_5_vl_moe_text:59f4402f
-evolla:e45787e8 exaone4:b2b61e51 exaone_moe:b2b61e51 falcon:e43651e2 falcon_h1:e45787e8
-flint:1ef8c39d gemma:3de77398 gemma2:d7e48663 gemma3_text:d7e48663 gemma4_text:97815778
-gemma4_unified_text:97815778 glm:831b8f64 glm4:831b8f64 glm4_moe:f5410f23 glm4_moe_lite:b3b30252
+evolla:e45787e8 exaone4:b2b61e51 exaone_moe:b2b61e51 falcon:e43651e2 falcon_h1:2f8e9d02
+flint:1ef8c39d gemma:3de77398 gemma2:d7e48663 gemma3_text:d7e48663 gemma4_text:d7e48663
+gemma4_unified_text:d7e48663 glm:831b8f64 glm4:831b8f64 glm4_moe:f5410f23 glm4_moe_lite:b3b30252
 glm4v_moe_text:f5410f23 glm4v_text:0faee7a9 glm_image_text:73446868 glm_moe_dsa:b3b30252
 glm_ocr_text:f5410f23 gpt2:e43651e2 gpt_bigcode:e43651e2 gpt_neo:47654bfe gpt_oss:bf01f8df
 gptj:a13bc70c granite_docling_text:59f4402f granite_swa:ad5dc324 granitemoe_swa:593429bc
-granitemoehybrid:5df1e14b helium:a06b1401 hrm_text:70930718 hy_v3:fe0e9410 hy_v4:e17cbc1f
+granitemoehybrid:778128e9 helium:a06b1401 hrm_text:70930718 hy_v3:fe0e9410 hy_v4:e17cbc1f
 idefics:aa476fb9 inkling2_text:8fdab8bb inkling_text:0ea66c50 internlm3:831b8f64
-iquestcoder:fe0e9410 jamba:de747b2f jetmoe:2a51e3cc kimi_linear:759bba6d kolibri1:1ef8c39d
-laguna:fe31d3fa lfm2:206f93d0 lfm2_moe:206f93d0 lfm3:cbf0b633 llama4_text:7f6b4843 mellum:1ef8c39d
-minicpm3:b3b30252 minimax:b8708ab6 minimax_m2:fe0e9410 minimax_m3_vl_text:1ec78477
+iquestcoder:fe0e9410 jamba:5311afeb jetmoe:2a51e3cc kimi_linear:9f4d7f44 kolibri1:1ef8c39d
+laguna:fe31d3fa lfm2:b01030a5 lfm2_moe:b01030a5 lfm3:8ef57c08 llama4_text:7f6b4843 mellum:1ef8c39d
+minicpm3:b3b30252 minimax:5f685c45 minimax_m2:fe0e9410 minimax_m3_vl_text:1ec78477
 ministral:6d47b8f2 ministral3:2d4d211a mistral:6d47b8f2 mistral4:b3b30252 mixtral:6d47b8f2
 mllama_text_model:206f93d0 modernbert-decoder:d02c096d molmo2_text:fe0e9410 moshi:8402052b
 mpt:e43651e2 muse_glimmer_text:7e9dfe9d muse_spark_text:1a53d13e nemotron:73fc6e66
-nemotron_h:2b39a654 olmo3:593429bc olmo_hybrid:5df1e14b olmoe:1fdaba01 opt:0f107d2d
+nemotron_h:9cb33f2a olmo3:593429bc olmo_hybrid:0b9ae27c olmoe:1fdaba01 opt:0f107d2d
 paddleocr_vl_text:831b8f64 phi3:1fdaba01 phi4_multimodal:6d47b8f2 phimoe:6d47b8f2 qwen2:30c2ff1c
 qwen2_5_omni_text:80a507d2 qwen2_5_vl_text:c27af575 qwen2_moe:d55e0f3b qwen2_vl_text:c27af575
-qwen3:ff88013d qwen3_5_moe_text:df5529c5 qwen3_5_text:428922d6 qwen3_moe:ad5dc324
-qwen3_next:df5529c5 qwen3_omni_moe_text:59f4402f qwen3_vl_moe_text:42787f30 qwen3_vl_text:b1b829b6
-recurrent_gemma:832ca7cd seed_oss:fe0e9410 smollm3:ad5dc324 solar_open:fe0e9410 stablelm:25906e5a
+qwen3:ff88013d qwen3_5_moe_text:b7d56707 qwen3_5_text:2a096c14 qwen3_moe:ad5dc324
+qwen3_next:b7d56707 qwen3_omni_moe_text:59f4402f qwen3_vl_moe_text:42787f30 qwen3_vl_text:b1b829b6
+recurrent_gemma:4c67b84e seed_oss:fe0e9410 smollm3:ad5dc324 solar_open:fe0e9410 stablelm:25906e5a
 starcoder2:86c26dbe step3_text:aa476fb9 step3p5:fe31d3fa vaultgemma:97815778
-voxtral_realtime_text:92252838 youtu:b3b30252 zamba:4d468901 zamba2:3fcd9f6b zaya:4348fcb0
+voxtral_realtime_text:92252838 youtu:b3b30252 zamba:bbd1447d zamba2:6bb02dfc zaya:4348fcb0
 RefinedWeb:e43651e2 RefinedWebModel:e43651e2 btlm:aa476fb9 bunny-phi:aa476fb9 chatglm:aa476fb9
 codeshell:aa476fb9 cogvlm:aa476fb9 deci:75d65c27 hf_olmo:aa476fb9 jais:aa476fb9 kimi_k2:b3b30252
 minicpm:aa476fb9 mixformer-sequential:aa476fb9 molmo:aa476fb9 moss:aa476fb9 nemotron-nas:7becb12c
@@ -101,7 +102,11 @@ cohere2,exaone4,exaone_moe,llama4_text,olmo3:7ec9e186
 cohere2,gemma2,gemma3_text,ministral,mistral:b4c3eef2 exaone4,exaone_moe,olmo3:f46621a3
 falcon,RefinedWeb,RefinedWebModel,gpt_bigcode:23ac740b
 qwen2,qwen2_moe,qwen2_vl_text,qwen2_5_vl_text,qwen3,smollm3:35902ac3 llama4_text:d93666b3
-jamba:e764d972
+jamba:ebda4b1a qwen3_next,qwen3_5_text,qwen3_5_moe_text:6e11fcca
+qwen3_next,qwen3_5_text,qwen3_5_moe_text,olmo_hybrid,kimi_linear:7c3bb439 kimi_linear:6ccc60d6
+nemotron_h:7461dd40 bamba,granitemoehybrid,falcon_h1:99819858 falcon_h1:382f020c zamba2:ce7c2826
+jamba,zamba:72cb1e66 jamba,zamba,zamba2:42479d14 recurrent_gemma:e4e2590c lfm2,lfm2_moe:d4c7ab73
+lfm3:6c730c70 mimo_v2_flash:05733df5
 """
 CHECKED = {
     "GPU_ROWS": GPU_ROWS,

@@ -218,7 +218,7 @@ def config_keys(rows: Sequence[ab.Measured]) -> dict[str, str]:
     """The config's keys of the constants that these rows need, by their fields."""
     keys = {}
     for key, row in ab.catalogue(ab.GPU_KEYS).items():
-        if row.get("constants") == rows[0].constants_of:
+        if row.get("constants") == rows[0].constants_of and "optional" not in row:
             keys[row["field"]] = key
     return keys
 

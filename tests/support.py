@@ -240,36 +240,59 @@ def mixer_of(shape: Shape) -> attn_bottleneck.Mixer:
             qk_rope_head_dim=shape.qk_rope_head_dim,
             qk_nope_head_dim=shape.dim_qk - shape.qk_rope_head_dim,
             v_head_dim=shape.dim_v,
-            window=shape.window,
+            mask=attn_bottleneck.Mask(window=shape.window),
         )
     return attn_bottleneck.GroupedAttention(
         n_head=shape.n_head,
         n_kv_head=shape.n_kv_head,
         dim_qk=shape.dim_qk,
         dim_v=shape.dim_v,
-        window=shape.window,
+        mask=attn_bottleneck.Mask(window=shape.window),
     )
 
 
 def shape_of(layers: attn_bottleneck.Layers) -> Shape:
-    """The shape of a model's layers of one kind."""
+    """The shape of a model's layers of one kind with keys and values."""
     mixer: Any = layers.mixer
+    if mixer.kind == "indexed":
+        mixer = mixer.attention
+    if mixer.kind == "compressed":
+        return Shape(
+            kind="windowed",
+            n_layer=layers.n_layer,
+            n_head=mixer.n_head,
+            n_kv_head=1,
+            dim_qk=mixer.dim_qk,
+            dim_v=mixer.dim_qk,
+            window=mixer.window,
+        )
     latent = isinstance(mixer, attn_bottleneck.LatentAttention)
+    window = mixer.mask.window or mixer.mask.chunk
     return Shape(
-        kind=mixer.kind,
+        kind="windowed" if window else "full",
         n_layer=layers.n_layer,
         n_head=mixer.n_head,
         n_kv_head=mixer.n_kv_head,
         dim_qk=mixer.dim_qk,
         dim_v=mixer.v_head_dim if latent else mixer.dim_v,
-        window=mixer.window,
+        window=window,
         kv_lora_rank=mixer.kv_lora_rank if latent else 0,
         qk_rope_head_dim=mixer.qk_rope_head_dim if latent else 0,
     )
 
 
 def shapes_of(model: attn_bottleneck.Model) -> tuple[Shape, ...]:
-    return tuple(map(shape_of, model.layers))
+    """The shapes of all layers but those whose mixer keeps a state instead of keys and values; of
+    those that differ only in what stands beside them, one.
+    """
+    n_layers: dict[Shape, int] = {}
+    for layers in model.layers:
+        if layers.mixer.kind != "state":
+            shape = shape_of(layers)
+            alike = shape._replace(n_layer=1)
+            n_layers[alike] = n_layers.get(alike, 0) + layers.n_layer
+    shapes = [shape._replace(n_layer=n_layer) for shape, n_layer in n_layers.items()]
+    return tuple(sorted(shapes, key=lambda shape: shape.kind))
 
 
 def cached_elements(model: attn_bottleneck.Model) -> int:
@@ -277,6 +300,10 @@ def cached_elements(model: attn_bottleneck.Model) -> int:
     elements = 0
     for layers in model.layers:
         mixer: Any = layers.mixer
+        if mixer.kind == "state":
+            continue
+        if mixer.kind == "indexed":
+            mixer = mixer.attention
         latent = isinstance(mixer, attn_bottleneck.LatentAttention)
         elements += layers.n_layer * (mixer.latent_width if latent else mixer.kv_width)
     return elements

@@ -40,7 +40,7 @@ gpu model ngpu seq batch query phase dtype kv_dtype weight_dtype fused split lin
 compute_s memory_s sync_s overhead_s total_s bound_s rest_s step_s attention_share new_tokens
 attention_tokens_per_s step_tokens_per_s flops bytes kv_read_bytes exchange_bytes reduce_bytes
 gpu_flops gpu_bytes intensity_flop_per_byte ridge_flop_per_byte kv_bytes_per_token
-kv_bytes_per_token_beyond_windows cache_bytes gpu_cache_bytes gpu_weight_bytes
+kv_bytes_per_token_beyond_windows cache_bytes state_bytes gpu_cache_bytes gpu_weight_bytes
 fits max_batch max_seq
 """.split()
 
@@ -430,7 +430,7 @@ class Views(ScriptTest):
 
     def assert_same_case(self, row: list[str], case: dict[str, Any]) -> None:
         """That a row of CSV says what the JSON object of its case says."""
-        self.assertEqual(case["schema"], 2)
+        self.assertEqual(case["schema"], 3)
         names = list(case)
         self.assertEqual(names[1 : len(HEADER) + 1], HEADER)
         for cell, name in zip(row, HEADER):

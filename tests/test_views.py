@@ -103,7 +103,7 @@ class Views(CaseTest):
 
     def test_summary_begins_with_the_case(self) -> None:
         prefill = "--fp16 --gen False --kv-dtype fp8 --seq 2"
-        latent = "           61 full layers: 128 heads, 1 K/V, width 576/512, absorbed latent"
+        latent = "           61 latent layers: 128 heads, 1 K/V, width 576/512, absorbed"
         for (model, flags), expected in (
             (
                 CASES[0],
@@ -301,7 +301,7 @@ class Views(CaseTest):
             raise AssertionError(constant)
 
         case = json.loads(text, parse_constant=refuse)
-        self.assertEqual(case["schema"], 2)
+        self.assertEqual(case["schema"], 3)
         inputs = case["inputs"]
         self.assertEqual(inputs["flags"], ["config", "dtype", "format", "fp16", "seq"])
         gpu = inputs["gpu"]
