@@ -443,35 +443,230 @@ Blackwell-RTX         8.4     3.1       0          5.5               0.76       
 # Geometry from the models' published config.json (GPT-3: arXiv:2005.14165, table 2.1), billions of
 # parameters, all and those active for one token, from their model cards and papers.
 MODELS = """\
-name                    n_layer n_head n_kv_head dim_head v_head_dim kv_lora_rank qk_rope_head_dim qk_nope_head_dim hidden_size window n_layer_window n_layer_no_cache n_expert n_expert_active params_b active_params_b weights  note
-gpt3-175b                    96     96        96      128          -            -                -                -       12288      -              -                -        -               -    174.6               -       -  its sparse layers counted as dense
-llama-2-7b                   32     32        32      128          -            -                -                -        4096      -              -                -        -               -     6.74               -       -
-llama-2-70b                  80     64         8      128          -            -                -                -        8192      -              -                -        -               -    68.98               -       -
-llama-3.1-8b                 32     32         8      128          -            -                -                -        4096      -              -                -        -               -     8.03               -       -
-llama-3.1-70b                80     64         8      128          -            -                -                -        8192      -              -                -        -               -    70.55               -       -
-llama-3.1-405b              126    128         8      128          -            -                -                -       16384      -              -                -        -               -   405.85               -       -
-llama-4-scout                48     40         8      128          -            -                -                -        5120   8192             36                -       16               1      109              17       -  chunks of 8,192 keys counted as windows
-llama-4-maverick             48     40         8      128          -            -                -                -        5120   8192             36                -      128               1      400              17       -  chunks of 8,192 keys counted as windows
-mistral-7b-v0.1              32     32         8      128          -            -                -                -        4096   4096             32                -        -               -     7.24               -       -
-mixtral-8x7b                 32     32         8      128          -            -                -                -        4096      -              -                -        8               2     46.7            12.9       -
-qwen2-72b                    80     64         8      128          -            -                -                -        8192      -              -                -        -               -    72.71               -       -
-qwen3-8b                     36     32         8      128          -            -                -                -        4096      -              -                -        -               -      8.2               -       -
-qwen3-32b                    64     64         8      128          -            -                -                -        5120      -              -                -        -               -     32.8               -       -
-qwen3-235b-a22b              94     64         4      128          -            -                -                -        4096      -              -                -      128               8      235              22       -
-qwen3-next-80b-a3b           48     16         2      256          -            -                -                -        2048      -              -               36      512              10       80               3       -  36 layers of linear attention
-gemma-2-27b                  46     32        16      128          -            -                -                -        4608   4096             23                -        -               -     27.2               -       -
-gemma-3-27b                  62     32        16      128          -            -                -                -        5376   1024             52                -        -               -       27               -       -
-gpt-oss-20b                  24     64         8       64          -            -                -                -        2880    128             12                -       32               4     20.9             3.6     fp4
-gpt-oss-120b                 36     64         8       64          -            -                -                -        2880    128             18                -      128               4    116.8             5.1     fp4
-deepseek-v2-lite             27     16         -        -        128          512               64              128        2048      -              -                -       64               6     15.7             2.4       -
-deepseek-v3                  61    128         -        -        128          512               64              128        7168      -              -                -      256               8      671              37     fp8  also R1 and V3.1
-kimi-k2                      61     64         -        -        128          512               64              128        7168      -              -                -      384               8     1000              32     fp8
-minimax-m2.5                 62     48         8      128          -            -                -                -        3072      -              -                -      256               8      230              10       -
-falcon-7b                    32     71         1       64          -            -                -                -        4544      -              -                -        -               -     7.22               -       -
-nemotron-3-nano-30b-a3b      52     32         2      128          -            -                -                -        2688      -              -               46      128               6     31.6             3.6       -  23 Mamba-2 and 23 expert layers
+name                    n_layer n_head n_kv_head dim_head v_head_dim kv_lora_rank qk_rope_head_dim qk_nope_head_dim hidden_size chunk window n_layer_window n_layer_no_cache n_expert n_expert_active params_b active_params_b weights  note
+gpt3-175b                    96     96        96      128          -            -                -                -       12288     -      -              -                -        -               -    174.6               -       -  its sparse layers counted as dense
+llama-2-7b                   32     32        32      128          -            -                -                -        4096     -      -              -                -        -               -     6.74               -       -
+llama-2-70b                  80     64         8      128          -            -                -                -        8192     -      -              -                -        -               -    68.98               -       -
+llama-3.1-8b                 32     32         8      128          -            -                -                -        4096     -      -              -                -        -               -     8.03               -       -
+llama-3.1-70b                80     64         8      128          -            -                -                -        8192     -      -              -                -        -               -    70.55               -       -
+llama-3.3-70b                80     64         8      128          -            -                -                -        8192     -      -              -                -        -               -    70.55               -       -
+llama-3.1-405b              126    128         8      128          -            -                -                -       16384     -      -              -                -        -               -   405.85               -       -
+llama-4-scout                48     40         8      128          -            -                -                -        5120  8192      -             36                -       16               1      109              17       -
+llama-4-maverick             48     40         8      128          -            -                -                -        5120  8192      -             36                -      128               1      400              17       -
+mistral-7b-v0.1              32     32         8      128          -            -                -                -        4096     -   4096             32                -        -               -     7.24               -       -
+mixtral-8x7b                 32     32         8      128          -            -                -                -        4096     -      -              -                -        8               2     46.7            12.9       -
+qwen2-72b                    80     64         8      128          -            -                -                -        8192     -      -              -                -        -               -    72.71               -       -
+qwen3-4b                     36     32         8      128          -            -                -                -        2560     -      -              -                -        -               -     4.02               -       -
+qwen3-8b                     36     32         8      128          -            -                -                -        4096     -      -              -                -        -               -      8.2               -       -
+qwen3-14b                    40     40         8      128          -            -                -                -        5120     -      -              -                -        -               -    14.77               -       -
+qwen3-32b                    64     64         8      128          -            -                -                -        5120     -      -              -                -        -               -     32.8               -       -
+qwen3-30b-a3b                48     32         4      128          -            -                -                -        2048     -      -              -                -      128               8    30.53            3.35       -
+qwen3-235b-a22b              94     64         4      128          -            -                -                -        4096     -      -              -                -      128               8      235              22       -
+gemma-2-27b                  46     32        16      128          -            -                -                -        4608     -   4096             23                -        -               -     27.2               -       -
+gemma-3-27b                  62     32        16      128          -            -                -                -        5376     -   1024             52                -        -               -       27               -       -
+gpt-oss-20b                  24     64         8       64          -            -                -                -        2880     -    128             12                -       32               4     20.9             3.6     fp4
+gpt-oss-120b                 36     64         8       64          -            -                -                -        2880     -    128             18                -      128               4    116.8             5.1     fp4
+deepseek-v2-lite             27     16         -        -        128          512               64              128        2048     -      -              -                -       64               6     15.7             2.4       -
+deepseek-v3                  61    128         -        -        128          512               64              128        7168     -      -              -                -      256               8      671              37     fp8  also V3.1
+deepseek-r1                  61    128         -        -        128          512               64              128        7168     -      -              -                -      256               8      671              37     fp8  deepseek-v3, trained further
+kimi-k2                      61     64         -        -        128          512               64              128        7168     -      -              -                -      384               8     1000              32     fp8
+kimi-k2.5                    61     64         -        -        128          512               64              128        7168     -      -              -                -      384               8   1026.4            32.9    int4  its vision encoder not counted
+minimax-m2.5                 62     48         8      128          -            -                -                -        3072     -      -              -                -      256               8      230              10     fp8
+falcon-7b                    32     71         1       64          -            -                -                -        4544     -      -              -                -        -               -     7.22               -       -
 
 Layers, heads, widths in elements, windows in keys, parameters (all, active for a token) in 1e9.
 """
+
+
+# Models whose layers take more to say: as published, by the keys of their config.json (text decoder),
+# each held against the file in question. Qwen3.5-397B: two model cards (mlx-community's and SGLang's).
+QWEN3_5: dict[str, Any] = {
+    "full_attention_interval": 4,
+    "head_dim": 256,
+    "linear_num_key_heads": 16,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "linear_conv_kernel_dim": 4,
+    "hidden_act": "silu",
+    "vocab_size": 248320,
+}
+DEEPSEEK_MOE: dict[str, Any] = {
+    "hidden_act": "silu",
+    "kv_lora_rank": 512,
+    "qk_rope_head_dim": 64,
+    "n_routed_experts": 256,
+    "num_experts_per_tok": 8,
+    "n_shared_experts": 1,
+    "moe_intermediate_size": 2048,
+    "first_k_dense_replace": 3,
+    "index_head_dim": 128,
+    "index_topk": 2048,
+}
+GEMMA_4: dict[str, Any] = {
+    "model_type": "gemma4_text",
+    "head_dim": 256,
+    "global_head_dim": 512,
+    "attention_k_eq_v": True,
+    "sliding_window": 1024,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "tie_word_embeddings": True,
+    "vocab_size": 262144,
+}
+GEMMA_LAYERS = ["sliding_attention"] * 5 + ["full_attention"]
+PUBLISHED_MODELS: dict[str, dict[str, Any]] = {
+    "qwen3-next-80b-a3b": {
+        **QWEN3_5,
+        "model_type": "qwen3_next",
+        "num_hidden_layers": 48,
+        "hidden_size": 2048,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 2,
+        "linear_num_value_heads": 32,
+        "num_experts": 512,
+        "num_experts_per_tok": 10,
+        "moe_intermediate_size": 512,
+        "shared_expert_intermediate_size": 512,
+        "vocab_size": 151936,
+    },
+    "qwen3.5-27b": {
+        **QWEN3_5,
+        "model_type": "qwen3_5_text",
+        "num_hidden_layers": 64,
+        "hidden_size": 5120,
+        "num_attention_heads": 24,
+        "num_key_value_heads": 4,
+        "linear_num_value_heads": 48,
+        "intermediate_size": 17408,
+    },
+    "qwen3.5-397b-a17b": {
+        **QWEN3_5,
+        "model_type": "qwen3_5_moe_text",
+        "num_hidden_layers": 60,
+        "hidden_size": 4096,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 2,
+        "linear_num_value_heads": 64,
+        "num_experts": 512,
+        "num_experts_per_tok": 10,
+        "moe_intermediate_size": 1024,
+        "shared_expert_intermediate_size": 1024,
+    },
+    "gemma-4-26b-a4b": {
+        **GEMMA_4,
+        "num_hidden_layers": 30,
+        "layer_types": GEMMA_LAYERS * 5,
+        "hidden_size": 2816,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 8,
+        "num_global_key_value_heads": 2,
+        "enable_moe_block": True,
+        "intermediate_size": 2112,
+        "num_experts": 128,
+        "top_k_experts": 8,
+        "moe_intermediate_size": 704,
+    },
+    "gemma-4-31b": {
+        **GEMMA_4,
+        "num_hidden_layers": 60,
+        "layer_types": GEMMA_LAYERS * 10,
+        "hidden_size": 5376,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 16,
+        "num_global_key_value_heads": 4,
+        "intermediate_size": 21504,
+    },
+    "deepseek-v3.2": {
+        **DEEPSEEK_MOE,
+        "model_type": "deepseek_v32",
+        "num_hidden_layers": 61,
+        "hidden_size": 7168,
+        "num_attention_heads": 128,
+        "q_lora_rank": 1536,
+        "qk_nope_head_dim": 128,
+        "v_head_dim": 128,
+        "index_n_heads": 64,
+        "intermediate_size": 18432,
+        "vocab_size": 129280,
+        "weights": "fp8",
+    },
+    "deepseek-v4-pro": {
+        "model_type": "deepseek_v4",
+        "num_hidden_layers": 61,
+        "hidden_size": 7168,
+        "num_attention_heads": 128,
+        "num_key_value_heads": 1,
+        "head_dim": 512,
+        "qk_rope_head_dim": 64,
+        "q_lora_rank": 1536,
+        "o_lora_rank": 1024,
+        "o_groups": 16,
+        "index_n_heads": 64,
+        "index_head_dim": 128,
+        "index_topk": 1024,
+        "sliding_window": 128,
+        "compress_ratios": [128, 128] + [4, 128] * 29 + [4],
+        "hidden_act": "silu",
+        "n_routed_experts": 384,
+        "num_experts_per_tok": 6,
+        "n_shared_experts": 1,
+        "moe_intermediate_size": 3072,
+        "vocab_size": 129280,
+        "weights": "fp4",
+    },
+    "glm-5.2": {
+        **DEEPSEEK_MOE,
+        "model_type": "glm_moe_dsa",
+        "num_hidden_layers": 78,
+        "hidden_size": 6144,
+        "num_attention_heads": 64,
+        "q_lora_rank": 2048,
+        "qk_nope_head_dim": 192,
+        "v_head_dim": 256,
+        "index_n_heads": 32,
+        "index_topk_freq": 4,
+        "index_skip_topk_offset": 3,
+        "intermediate_size": 12288,
+        "vocab_size": 154880,
+    },
+    "nemotron-h-56b": {
+        "model_type": "nemotron_h",
+        "hybrid_override_pattern": "M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-"
+        "M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M-",
+        "hidden_size": 8192,
+        "num_attention_heads": 64,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "mamba_num_heads": 256,
+        "mamba_head_dim": 64,
+        "ssm_state_size": 256,
+        "n_groups": 8,
+        "conv_kernel": 4,
+        "chunk_size": 128,
+        "intermediate_size": 32768,
+        "mlp_hidden_act": "relu2",
+        "vocab_size": 131072,
+    },
+    "nemotron-3-nano-30b-a3b": {
+        "model_type": "nemotron_h",
+        "hybrid_override_pattern": "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME",
+        "hidden_size": 2688,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 2,
+        "head_dim": 128,
+        "mamba_num_heads": 64,
+        "mamba_head_dim": 64,
+        "ssm_state_size": 128,
+        "n_groups": 8,
+        "conv_kernel": 4,
+        "chunk_size": 128,
+        "n_routed_experts": 128,
+        "num_experts_per_tok": 6,
+        "moe_intermediate_size": 1856,
+        "moe_shared_expert_intermediate_size": 3712,
+        "mlp_hidden_act": "relu2",
+        "vocab_size": 131072,
+    },
+}
 
 
 class KernelConstants(NamedTuple):
@@ -910,11 +1105,19 @@ class Workload(NamedTuple):
 
     @property
     def is_prompt(self) -> bool:
-        """Whether kernels take the new tokens in bulk, not one by one as generated or offered."""
-        return self.query > MAX_STEP_TOKENS
+        """Whether kernels of states take the new tokens in chunks, not one by one."""
+        return self.query > STATE_STEP_TOKENS
+
+    @property
+    def is_sparse_prompt(self) -> bool:
+        """The same of sparse readers and their indexers."""
+        return self.query > SPARSE_STEP_TOKENS
 
 
-MAX_STEP_TOKENS = 16  # of a sequence that kernels of states and of sparse readers take one by one
+# New tokens of a sequence up to which kernels take them one by one: verifying kernels of states were
+# measured up to 8, those of prompts with an indexer from 4 on.
+STATE_STEP_TOKENS = 16
+SPARSE_STEP_TOKENS = 3
 
 
 def phase_of(query: int, seq: int, generates: bool) -> str:
@@ -1462,7 +1665,7 @@ class Indexer(NamedTuple):
             pieces=work.new_tokens,
             steps=rows,
         )
-        if not work.is_prompt:
+        if not work.is_sparse_prompt:
             return [scoring]
         # However few the new tokens, a multiprocessor works on 128 / n_head rows of them.
         scoring = scoring._replace(
@@ -1492,7 +1695,7 @@ def sparse_kernel(kernel: Kernel, work: Workload, most: int) -> Kernel:
     """Attention of each new token to `most` keys of its own, if there are so many. A few tokens
     read theirs in turn; in bulk each is padded to the most.
     """
-    if not work.is_prompt:
+    if not work.is_sparse_prompt:
         read = sum([moved.bytes for moved in kernel.traffic if moved.shared_as == "kv"])
         return kernel._replace(extra_bytes=(work.query - 1) * read)
     pairs = kernel.tiling.pairs if kernel.tiling else 1
@@ -3814,9 +4017,13 @@ def published_model(document: object, name: str | None, source: str) -> Model:
 # ---------------------------------------------------------------------------------- by name
 
 
-def catalogue_row(name: str, table: str, flag: str) -> tuple[str, dict[str, Any]]:
+def known_models() -> Mapping[str, Values]:
+    """The models of the catalogue: by our keys, or by published ones."""
+    return {**catalogue(MODELS), **PUBLISHED_MODELS}
+
+
+def catalogue_row(name: str, known: Mapping[str, Values], flag: str) -> tuple[str, dict[str, Any]]:
     """The name that is meant, or that alone begins so, and its row."""
-    known = catalogue(table)
     wanted = squashed(name)
     beginning = [row for row in known if wanted and squashed(row).startswith(wanted)]
     same = [row for row in beginning if squashed(row) == wanted]
@@ -3831,7 +4038,7 @@ def catalogue_row(name: str, table: str, flag: str) -> tuple[str, dict[str, Any]
 
 def find_gpu(name: str) -> GPU:
     """A GPU of the catalogue, with the constants of its architecture."""
-    name, row = catalogue_row(name, GPUS, "gpu")
+    name, row = catalogue_row(name, catalogue(GPUS), "gpu")
     architecture = row.pop("architecture", None)
     constants = catalogue(ARCHITECTURES)[architecture] if architecture else {}
     section = {"model": name, **row, **constants}
@@ -3856,10 +4063,13 @@ def find_model(name: str) -> Model:
     it.
     """
     path_like = os.sep in name or name.endswith(".json") or name == "-"
-    in_catalogue = squashed(name) in map(squashed, catalogue(MODELS))
+    known = known_models()
+    in_catalogue = squashed(name) in map(squashed, known)
     if not path_like and (in_catalogue or not os.path.lexists(name)):
-        name, row = catalogue_row(name, MODELS, "model")
+        name, row = catalogue_row(name, known, "model")
         weights = row.pop("weights", None)
+        if "model_type" in row:
+            return published_model(row, name, "catalogue")._replace(weight_dtype=weights)
         return made_model(read_section(row, "Model"), "catalogue", name, weights)
     if name.count("/") == 1 and not os.path.lexists(name) and not name.endswith(".json"):
         where = f"its config.json is at huggingface.co/{source_name(name)}"
@@ -3867,20 +4077,23 @@ def find_model(name: str) -> Model:
     return read_published(os.path.join(name, "config.json") if os.path.isdir(name) else name)
 
 
-def listed_names(names: str, table: str) -> Lines:
+def listed_names(names: str, known: Iterable[str]) -> Iterator[str]:
     """Names between commas, `all` as those of the catalogue."""
     for name in names.split(","):
         if name == "all":
-            yield from catalogue(table)
+            yield from known
         else:
             yield name
 
 
 def read_named(
-    names: str, table: str, find: Callable[[str], Any], of_config: Callable[[], Any]
+    names: str,
+    known: Iterable[str],
+    find: Callable[[str], Any],
+    of_config: Callable[[], Any],
 ) -> list[Any]:
     """GPUs or models by name, or the config's own, which is read only for that."""
-    return [of_config() if name == "config" else find(name) for name in listed_names(names, table)]
+    return [of_config() if name == "config" else find(name) for name in listed_names(names, known)]
 
 
 # ------------------------------------------------------------------------------- cost model
@@ -4416,6 +4629,18 @@ def analyse(gpu: GPU, model: Model, work: Workload, bound_only: bool = False) ->
     )
 
 
+def without_chunks(model: Model) -> Model:
+    """A model whose chunks are windows: the most keys that a row of a chunk may see."""
+    layers = []
+    for n_layer, mixer in model.layers:
+        if isinstance(mixer, GroupedAttention) and mixer.mask.chunk:
+            windowed = mixer._replace(mask=Mask(window=mixer.mask.chunk))
+            layers.append(Layers(n_layer, windowed))
+        else:
+            layers.append(Layers(n_layer, mixer))
+    return model._replace(layers=tuple(layers))
+
+
 def half_length(case: Analysis) -> int | None:
     """The shortest sequence with which attention takes half of the step, if the rest is known and
     does not grow too.
@@ -4424,10 +4649,12 @@ def half_length(case: Analysis) -> int | None:
     if rest_s is None or case.work.phase == "prefill":
         return None
 
+    model = without_chunks(case.model)  # longer sequences may see fewer keys of a chunk
+
     def reaches(seq: int) -> bool:
         phase = phase_of(case.work.query, seq, generates=True)
         work = case.work._replace(seq=seq, phase=phase)
-        return analyse(case.gpu, case.model, work, case.basis == "bound").terms.total_s >= rest_s
+        return analyse(case.gpu, model, work, case.basis == "bound").terms.total_s >= rest_s
 
     shortest = case.work.query
     longest = 2**40
@@ -5642,7 +5869,19 @@ class Band(NamedTuple):
     high: float
 
 
-KINDS = ("decode", "prefill", "latent decode", "latent prefill", "all-reduce")
+KINDS = (
+    "decode",
+    "prefill",
+    "latent decode",
+    "latent prefill",
+    "indexed decode",
+    "indexed prefill",
+    "state decode",
+    "state prefill",
+    "all-reduce",
+)
+STATE_COLUMNS = ("n_head_state", "dim_k_state", "dim_v_state")
+INDEX_COLUMNS = ("index_n_head", "index_dim_head", "index_topk")
 KERNEL_BANDS = (
     Band("all", 0.0, math.inf),
     Band("up to 50 us", 0.0, 50.0),
@@ -5689,14 +5928,35 @@ def reduce_row(row: Cells, gpu: GPU, link: str | None) -> Measured:
     )
 
 
+def measured_state(row: Cells) -> StateMixer:
+    """What a row says of a mixer that keeps a state."""
+    heads, dim_k, dim_v = [read_cell(row, name) for name in STATE_COLUMNS]
+    has_convolution = "conv_channels" in row
+    return StateMixer(
+        n_head=heads,
+        dim_k=dim_k,
+        dim_v=dim_v,
+        conv_channels=read_cell(row, "conv_channels") if has_convolution else 0,
+        conv_width=read_cell(row, "conv_width") if has_convolution else 1,
+        rule=read_word(row, "state_rule", ("delta", "additive"), default="delta"),
+        state_dtype=read_word(row, "state_dtype", BITS, default="fp32"),
+    )
+
+
 def measured_mixer(row: Cells) -> Mixer:
-    """What a row says of the attention that was measured."""
+    """What a row says of the layer that was measured."""
+    if "n_head_state" in row:
+        return measured_state(row)
     n_head = read_cell(row, "n_head")
     window = 0 if row.get("window", "0") == "0" else read_cell(row, "window")
-    mask = Mask(window=window)
-    keys = LATENT_KEYS if "kv_lora_rank" in row else ("n_kv_head", "dim_head")
+    latent = "kv_lora_rank" in row
+    keys = LATENT_KEYS if latent else ("n_kv_head", "dim_head")
     widths = {key: read_cell(row, key) for key in keys}
-    return made_mixer(widths, n_head, mask)
+    attention = made_mixer(widths, n_head, Mask(window=window))
+    if "index_topk" not in row:
+        return attention
+    make = latent_indexer if latent else grouped_indexer
+    return IndexedAttention(attention, make(*[read_cell(row, name) for name in INDEX_COLUMNS]))
 
 
 def measured_work(row: Cells) -> Workload:
@@ -5704,13 +5964,18 @@ def measured_work(row: Cells) -> Workload:
     phase = read_word(row, "phase", ("decode", "prefill"), default="")
     batch = read_cell(row, "batch")
     seq = read_cell(row, "seq")
+    query = 1 if phase == "decode" else seq
+    if "query" in row:
+        query = read_cell(row, "query")
+        if query > seq:
+            raise InputError(f"query {query} must be at most seq {seq}")
     dtype = read_word(row, "dtype", COMPUTING, default="bf16")
     return Workload(
         ngpu=1,
         seq=seq,
         batch=batch,
-        query=1 if phase == "decode" else seq,
-        phase=phase,
+        query=query,
+        phase=phase if query in (1, seq) else "extend",
         dtype=dtype,
         kv_dtype=read_word(row, "kv_dtype", BITS, default="bf16"),
         weight_dtype=dtype,
@@ -5727,8 +5992,47 @@ def least_work(mixer: Mixer) -> Mixer:
     return mixer
 
 
+class LoneLayer(NamedTuple):
+    """The kernels of one layer on one GPU, and the FLOP/s in the precision of each."""
+
+    form: Form
+    kernels: Sequence[KernelShare]
+    peaks: Sequence[float]
+    bandwidth: float
+
+    def bound_s(self, fastest: float) -> float:
+        """Of kernels that compute at this many FLOP/s at least."""
+        peaks = [max(peak, fastest) for peak in self.peaks]
+        kernels = zip(self.kernels, peaks)
+        terms = [kernel_bound(kernel, peak, self.bandwidth) for kernel, peak in kernels]
+        return layer_bound(self.form, terms, [])
+
+    def estimate_s(self, constants: KernelConstants) -> float:
+        seconds = []
+        for kernel, shared, peak in zip(self.form.kernels, self.kernels, self.peaks):
+            terms = kernel.estimate(shared, Rates(peak, self.bandwidth, constants))
+            seconds.append(terms.total_s)
+        return math.fsum(seconds)
+
+
+def lone_layer(mixer: Mixer, gpu: GPU, work: Workload) -> LoneLayer:
+    form = cheapest_form(mixer, work)
+    return LoneLayer(
+        form=form,
+        kernels=[shared_kernel(kernel, Shares()) for kernel in form.kernels],
+        peaks=[kernel_peak(kernel, gpu, work) for kernel in form.kernels],
+        bandwidth=gpu.bandwidth,
+    )
+
+
+def measured_kind(mixer: Mixer, work: Workload) -> str:
+    """The class of a row in the table of accuracy."""
+    phase = "prefill" if work.is_prompt or work.phase == "prefill" else "decode"
+    return f"{mixer.kind} {phase}" if mixer.kind in ("latent", "indexed", "state") else phase
+
+
 def kernel_row(row: Cells, gpu: GPU) -> Measured:
-    """A row of an attention kernel."""
+    """A row of the kernels of one layer."""
     work = measured_work(row)
     mixer = measured_mixer(row)
     us = read_cell(row, "latency_us", FIGURE)
@@ -5736,39 +6040,39 @@ def kernel_row(row: Cells, gpu: GPU) -> Measured:
         raise InputError(
             f"{gpu.name} has no {work.dtype} figure: --gpu names the GPU that was measured"
         )
-    compute = gpu.peaks[work.dtype]
-    form = cheapest_form(mixer, work)
-    kernel_form = form.kernels[0]
-    kernel = shared_kernel(kernel_form, Shares())
+    layer = lone_layer(mixer, gpu, work)
     # Measured kernels may do less than the estimate takes them to, and compute with an FP8 cache
     # in FP8.
-    least_form = cheapest_form(least_work(mixer), work)
-    least_kernel = shared_kernel(least_form.kernels[0], Shares())
-    fastest = gpu.peaks.get("fp8", compute) if work.kv_dtype == "fp8" else compute
-    latent = form.operands.latent_form is not None
+    least_layer = lone_layer(least_work(mixer), gpu, work)
+    fastest = gpu.peaks.get("fp8", 0.0) if work.kv_dtype == "fp8" else 0.0
+    operands = layer.form.operands
+    resident_bytes = operands.kv_bytes
+    if mixer.kind == "state":  # it is read and written, but there once
+        resident_bytes = work.batch * sum([part.bits for part in mixer.kept(work)]) // 8
     heads = f"{mixer.n_head}/{mixer.n_kv_head} x {mixer.dim_qk}"
-    window = mixer.figures["window_keys"] or 0
+    window = mixer.figures.get("window_keys") or 0
     return Measured(
         gpu=gpu,
-        kind=f"latent {work.phase}" if latent else work.phase,
+        kind=measured_kind(mixer, work),
         size=us,
         shape=f"{work.phase} {work.batch} x {work.seq}, {heads}, window {window}, {work.kv_dtype}",
         seconds=us / 1e6,
-        bound_s=kernel_bound(least_kernel, fastest, gpu.bandwidth).bound_s,
+        bound_s=least_layer.bound_s(fastest),
         constants_of="kernels",
         constants=gpu.constants_of("kernels"),
-        estimate=lambda constants: (
-            kernel_form.estimate(kernel, Rates(compute, gpu.bandwidth, constants)).total_s
-        ),
-        resident=form.operands.kv_bytes > gpu.figures.get("last_level_cache", 0),
+        estimate=layer.estimate_s,
+        resident=resident_bytes > gpu.figures.get("last_level_cache", 0),
     )
 
 
 def required_columns(columns: Collection[str]) -> tuple[str, ...]:
-    """The columns that a file of attention kernels must have."""
-    if "kv_lora_rank" in columns:
-        return ("phase", "batch", "seq", "n_head", "latency_us", *LATENT_KEYS)
-    return ("phase", "batch", "seq", "n_head", "latency_us", "n_kv_head", "dim_head")
+    """The columns that a file of kernels must have."""
+    always = ("phase", "batch", "seq", "latency_us")
+    if "n_head_state" in columns:
+        return (*always, *STATE_COLUMNS)
+    widths = LATENT_KEYS if "kv_lora_rank" in columns else ("n_kv_head", "dim_head")
+    indexer = INDEX_COLUMNS if "index_topk" in columns else ()
+    return (*always, "n_head", *widths, *indexer)
 
 
 GPUByName = Callable[[str], Union[GPU, None]]
@@ -6224,8 +6528,13 @@ def config_of(flags: Values) -> Callable[[], ConfigFile]:
 def read_sweep(flags: Values) -> Sweep:
     """What the flags ask for."""
     config = config_of(flags)
-    gpus = read_named(flags.get("gpu", "config"), GPUS, find_gpu, lambda: config().gpu())
-    models = read_named(flags.get("model", "config"), MODELS, find_model, lambda: config().model())
+    gpus = read_named(flags.get("gpu", "config"), catalogue(GPUS), find_gpu, lambda: config().gpu())
+    models = read_named(
+        flags.get("model", "config"),
+        known_models(),
+        find_model,
+        lambda: config().model(),
+    )
     named = "gpu" in flags or "model" in flags
     axes: dict[str, Sequence[Any]] = {}
     for name, flag in AXES.items():
@@ -6308,7 +6617,9 @@ def measured_rows(flags: Values) -> dict[str, list[Measured]]:
     changes = measured_changes(flags)
     gpus: dict[str, GPU] = {}
     config = config_of(flags)
-    for gpu in read_named(flags.get("gpu", "config"), GPUS, find_gpu, lambda: config().gpu()):
+    for gpu in read_named(
+        flags.get("gpu", "config"), catalogue(GPUS), find_gpu, lambda: config().gpu()
+    ):
         with blamed_on("--set:"):
             gpus[gpu.name] = changed_gpu(gpu, changes)
 
@@ -6359,6 +6670,18 @@ def measure(flags: Values) -> Lines:
         yield f"{name}, {len(rows):,} rows; {basis}\n\n{accuracy(rows)}\n"
 
 
+def published_lines() -> Lines:
+    """A line for each model of the catalogue that is described by published keys."""
+    yield "\nBy published keys:\n"
+    for name in PUBLISHED_MODELS:
+        model = find_model(name)
+        kinds = ", ".join([f"{kind.n_layer} {kind.mixer.kind}" for kind in model.layers])
+        size = "parameters unknown"
+        if model.params:
+            size = f"{model.params.total / 1e9:.4g}e9 parameters, {model.params.active / 1e9:.3g}e9 active"
+        yield f"{name:23} {size}; {kinds}\n"
+
+
 def run(argv: Sequence[str] | None) -> Lines:
     """The text for a command line, in pieces; InputError for one that cannot be answered."""
     given = read_flags(argv)
@@ -6368,7 +6691,9 @@ def run(argv: Sequence[str] | None) -> Lines:
         yield f"{PROGRAM} {__version__}\n"
     elif "list_gpus" in given or "list_models" in given:
         yield GPUS if "list_gpus" in given else ""
-        yield MODELS if "list_models" in given else ""
+        if "list_models" in given:
+            yield MODELS
+            yield from published_lines()
     elif "measured" in given:
         yield from measure(check_flags(given))
     else:

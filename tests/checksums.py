@@ -30,13 +30,13 @@ TPU-v4:c663b141 TPU-v5e:36cae99c TPU-v5p:4f273bd9 TPU-v6e:a2725990 TPU-v7:6cf5ba
 M3-Max:63199af7 M4-Max:708e9253
 """
 MODEL_ROWS = """
-gpt3-175b:768a81ee llama-2-7b:bd287fc5 llama-2-70b:f9dd16db llama-3.1-8b:6ceba69c
-llama-3.1-70b:57df8d2b llama-3.1-405b:0fd8e683 llama-4-scout:cda46b1b llama-4-maverick:54536173
-mistral-7b-v0.1:bc1587c7 mixtral-8x7b:d053813f qwen2-72b:5619cf36 qwen3-8b:9a2b8253
-qwen3-32b:830038c9 qwen3-235b-a22b:c0589e2a qwen3-next-80b-a3b:e32f3e06 gemma-2-27b:fadbb072
-gemma-3-27b:253f1208 gpt-oss-20b:617fd05c gpt-oss-120b:71e35273 deepseek-v2-lite:32b90d07
-deepseek-v3:d5eaa629 kimi-k2:74383423 minimax-m2.5:0d083623 falcon-7b:c0a0bab2
-nemotron-3-nano-30b-a3b:b04bb85f
+gpt3-175b:547b2531 llama-2-7b:8c1e3de5 llama-2-70b:ed51ba41 llama-3.1-8b:736c99f5
+llama-3.1-70b:31dd5fb5 llama-3.3-70b:e244a7af llama-3.1-405b:3d0b891e llama-4-scout:f8027a29
+llama-4-maverick:413b8792 mistral-7b-v0.1:3e4cc340 mixtral-8x7b:b704e994 qwen2-72b:1e91e136
+qwen3-4b:5b5bcc15 qwen3-8b:8cb537f9 qwen3-14b:829039ca qwen3-32b:c92de42b qwen3-30b-a3b:83fe9680
+qwen3-235b-a22b:0a611976 gemma-2-27b:e141d81e gemma-3-27b:02ebfadd gpt-oss-20b:df924542
+gpt-oss-120b:af815fd2 deepseek-v2-lite:e5f3f7e9 deepseek-v3:916023d7 deepseek-r1:d3d5c5b3
+kimi-k2:ea946a0a kimi-k2.5:3bd8b131 minimax-m2.5:0a6126a2 falcon-7b:d0bbad8e
 """
 # Checked against the fits of test_fit.py.
 ARCHITECTURE_ROWS = """
