@@ -1138,10 +1138,6 @@ class Kept(NamedTuple):
     tokens: int = 1  # that share a row
     grows: bool = True  # False: a state, which is there whatever the length
 
-    def rows(self, length: int) -> int:
-        """Rows after so many tokens."""
-        return min(length // self.tokens, self.most_rows) if self.grows else 1
-
     def gpu_bits(self, ngpu: int, split: str) -> int:
         """Bits of a row or state on a GPU; where keys are split, on all GPUs together. A state that
         does not divide is on each GPU whole.
@@ -1975,7 +1971,7 @@ class StateMixer(NamedTuple):
     groups: int = 0  # of keys that heads share; 0: as many as heads
     chunk: int = 64  # tokens that prompts take at once
     beside: bool = False  # another mixer of the same layer, whose output is reduced with this one's
-    weights: Sequence[int] = ()  # parameters for each element of the hidden size, and others
+    weights: tuple[int, int] = (0, 0)  # parameters for each element of the hidden size, and others
 
     @property
     def kind(self) -> str:
@@ -2000,7 +1996,7 @@ class StateMixer(NamedTuple):
     @property
     def words(self) -> list[str]:
         words = [f"{self.n_head} heads of {self.dim_k} x {self.dim_v}"] if self.n_head else []
-        if self.conv_width > 1:
+        if self.conv_channels:
             words.append(f"convolution of {self.conv_channels} channels")
         return words
 
@@ -2028,8 +2024,6 @@ class StateMixer(NamedTuple):
         return [Kept(part, heads=heads, grows=False) for part in bits if part]
 
     def parameters(self, hidden: int) -> int | None:
-        if not self.weights:
-            return None
         for_each, others = self.weights
         return for_each * hidden + others
 
@@ -2349,18 +2343,21 @@ def read_parameters(figures: Figures) -> Parameters | None:
     return Parameters(total=total, active=active, routed=min(total, routed), active_part=part)
 
 
-def made_mixer(widths: Values, n_head: int, mask: Mask) -> GroupedAttention | LatentAttention:
+def made_latent(widths: Values, n_head: int, mask: Mask) -> LatentAttention:
+    """Latent attention of so many heads, by what the config's keys say of widths."""
+    return LatentAttention(
+        n_head=n_head,
+        kv_lora_rank=widths["kv_lora_rank"],
+        qk_rope_head_dim=widths["qk_rope_head_dim"],
+        qk_nope_head_dim=widths["qk_nope_head_dim"],
+        v_head_dim=widths["v_head_dim"],
+        mask=mask,
+        q_lora_rank=widths.get("q_lora_rank", 0),
+    )
+
+
+def made_grouped(widths: Values, n_head: int, mask: Mask) -> GroupedAttention:
     """Attention of so many query heads, by what the config's keys say of K/V heads and widths."""
-    if "kv_lora_rank" in widths:
-        return LatentAttention(
-            n_head=n_head,
-            kv_lora_rank=widths["kv_lora_rank"],
-            qk_rope_head_dim=widths["qk_rope_head_dim"],
-            qk_nope_head_dim=widths["qk_nope_head_dim"],
-            v_head_dim=widths["v_head_dim"],
-            mask=mask,
-            q_lora_rank=widths.get("q_lora_rank", 0),
-        )
     n_kv_head = widths.get("n_kv_head", n_head)
     if n_head % n_kv_head:
         raise InputError(f"n_kv_head must divide n_head {n_head}, not {n_kv_head}")
@@ -2371,6 +2368,12 @@ def made_mixer(widths: Values, n_head: int, mask: Mask) -> GroupedAttention | La
         dim_v=widths.get("v_head_dim", widths["dim_head"]),
         mask=mask,
     )
+
+
+def made_mixer(widths: Values, n_head: int, mask: Mask) -> GroupedAttention | LatentAttention:
+    """Attention by the config's keys: latent where one says so."""
+    make = made_latent if "kv_lora_rank" in widths else made_grouped
+    return make(widths, n_head, mask)
 
 
 def latent_indexer(n_head: int, dim_head: int, topk: int) -> Indexer:
@@ -3556,14 +3559,12 @@ def layer_mixer(config: Config, kind: str, known: Type) -> GroupedAttention | La
             config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
         widths: dict[str, Any] = {key: count_at(config, key) for key in LATENT_KEYS}
         widths["q_lora_rank"] = known_count(config, "q_lora_rank")
-        return made_mixer(widths, n_head, mask)
+        return made_latent(widths, n_head, mask)
     dim_head = head_width(config, n_head, known)
     widths = {"n_kv_head": key_value_heads(config, n_head, known), "dim_head": dim_head}
     if known["type"] == "unchecked" or known["type"].startswith("mimo_v2"):
         widths["v_head_dim"] = count_at(config, "v_head_dim", dim_head)
-    mixer = made_mixer(widths, n_head, mask)
-    if not isinstance(mixer, GroupedAttention):
-        return mixer
+    mixer = made_grouped(widths, n_head, mask)
     gated = known["type"] in GATED_TYPES and config.get("attn_output_gate") is not False
     alike = bool(kind == "full" and config.get("attention_k_eq_v"))  # Gemma 4
     return mixer._replace(gated=gated, values_are_keys=alike)
@@ -3801,11 +3802,9 @@ def layers_with_experts(config: Config, n_layer: int) -> int | None:
             words = config[key][:n_layer]
             known = all(isinstance(word, (str, int)) and word in EXPERTS_IN for word in words)
             return [EXPERTS_IN[word] for word in words].count(True) if known else None
-    if config.get("expert_layer_period"):  # Jamba
-        period = known_count(config, "expert_layer_period")
-        offset = known_count(config, "expert_layer_offset")
-        if not period or offset is None:
-            return None
+    period = known_count(config, "expert_layer_period")
+    offset = known_count(config, "expert_layer_offset")
+    if period and offset is not None:  # Jamba
         return len([i for i in range(n_layer) if i % period == offset])
     first = known_count(config, "n_dense")
     step = known_count(config, "sparse_step")
@@ -4401,51 +4400,39 @@ class CacheGrowth(NamedTuple):
     row_bits: int
 
 
-def longest_linear(growth: Sequence[CacheGrowth], budget_bits: float) -> float | None:
-    """The most tokens whose rows fit into the budget, if rows grew with each token; None if windows
-    bound them for any number. Shorter windows fill first; a full one has its whole size, and grows
-    no more.
-    """
-    growing = math.fsum([part.row_bits / part.tokens for part in growth])
-    for part in sorted(growth):
-        if growing and budget_bits / growing < part.most_tokens:
-            return budget_bits / growing
-        budget_bits -= part.most_tokens // part.tokens * part.row_bits
-        growing -= part.row_bits / part.tokens
-    return None
-
-
 def grown_bits(growth: Sequence[CacheGrowth], tokens: int) -> int:
     rows = [min(tokens, part.most_tokens) // part.tokens * part.row_bits for part in growth]
     return sum(rows)
 
 
 def longest_rows(growth: Sequence[CacheGrowth], budget_bits: int) -> int | None:
-    """The most tokens whose rows fit into the budget; None for any number. Exact: where every token
-    has a row, in whole numbers; else by bisection, since several tokens share one.
+    """The most tokens whose rows fit into the budget; None if windows bound them for any number.
+
+    Shorter windows fill first; a full one has its whole size, and grows no more. Where several
+    tokens share a row, by bisection.
     """
-    if all(part.tokens == 1 for part in growth):
-        growing_bits = sum([part.row_bits for part in growth])
-        for part in sorted(growth):
-            if growing_bits and budget_bits // growing_bits < part.most_tokens:
-                return budget_bits // growing_bits
-            budget_bits -= part.most_tokens * part.row_bits
-            growing_bits -= part.row_bits
-        return None
-    least = longest_linear(growth, budget_bits)
-    if least is None:
-        return None
-    spare_bits = sum([part.row_bits for part in growth])
-    most = longest_linear(growth, budget_bits + spare_bits)
-    low = int(least) - 1
-    high = MAX_COUNT if most is None else int(most) + 1
-    while low < high:
-        middle = (low + high + 1) // 2
+    if any(part.tokens > 1 for part in growth):
+        return longest_shared_rows(growth, budget_bits)
+    growing_bits = sum([part.row_bits for part in growth])
+    for part in sorted(growth):
+        if budget_bits // growing_bits < part.most_tokens:
+            return budget_bits // growing_bits
+        budget_bits -= part.most_tokens * part.row_bits
+        growing_bits -= part.row_bits
+    return None
+
+
+def longest_shared_rows(growth: Sequence[CacheGrowth], budget_bits: int) -> int:
+    """The most tokens, of which some rows never stop growing."""
+    shortest = 0
+    longest = MAX_COUNT
+    while shortest < longest:
+        middle = (shortest + longest + 1) // 2
         if grown_bits(growth, middle) <= budget_bits:
-            low = middle
+            shortest = middle
         else:
-            high = middle - 1
-    return low
+            longest = middle - 1
+    return shortest
 
 
 class CacheBits(NamedTuple):
@@ -4509,8 +4496,9 @@ def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
     elif bits.gpu:
         max_batch = free_bits // bits.gpu * (n if work.split == "batch" else 1)
     max_rows = longest_rows(bits.gpu_growth, free_bits // sequences - bits.gpu_states)
-    if max_rows is None and sequences * bits.gpu_states > free_bits:
-        max_rows = 0
+    max_seq = None if max_rows is None else max(0, max_rows + work.rows_on_chip)
+    if sequences * bits.gpu_states > free_bits:
+        max_seq = 0
     return Memory(
         kv_bytes_per_token=bits.token / 8,
         kv_bytes_per_token_beyond_windows=bits.lasting_token / 8,
@@ -4520,7 +4508,7 @@ def analyse_memory(gpu: GPU, model: Model, work: Workload) -> Memory:
         gpu_weight_bytes=weight_bits / 8 / n if model.params else None,
         fits=sequences * bits.gpu <= free_bits,
         max_batch=max_batch,
-        max_seq=None if max_rows is None else max(0, max_rows + work.rows_on_chip),
+        max_seq=max_seq,
     )
 
 
@@ -6676,9 +6664,8 @@ def published_lines() -> Lines:
     for name in PUBLISHED_MODELS:
         model = find_model(name)
         kinds = ", ".join([f"{kind.n_layer} {kind.mixer.kind}" for kind in model.layers])
-        size = "parameters unknown"
-        if model.params:
-            size = f"{model.params.total / 1e9:.4g}e9 parameters, {model.params.active / 1e9:.3g}e9 active"
+        billions = model.figures["params_b"] / 1e9
+        size = f"{billions:.4g}e9 parameters"
         yield f"{name:23} {size}; {kinds}\n"
 
 

@@ -59,7 +59,10 @@ Units
             (("--gpu", ""), '--gpu "" is not in the catalogue; --list-gpus'),
             (("--gpu", "-"), "is not in the catalogue"),
             (("--model", "lama-2-7b"), "(did you mean llama-2-7b?)"),
-            (("--model", "qwen3"), "could be qwen3-4b, qwen3-8b, qwen3-14b, qwen3-32b, qwen3-30b-a3b"),
+            (
+                ("--model", "qwen3"),
+                "could be qwen3-4b, qwen3-8b, qwen3-14b, qwen3-32b, qwen3-30b-a3b",
+            ),
             (("--model", ""), '--model "" is not in the catalogue; --list-models'),
         ):
             with self.subTest(flags):

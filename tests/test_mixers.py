@@ -197,6 +197,19 @@ class States(MixerTest):
         over = self.record(SMALL_STATES, "--fused --dtype bf16 --seq 1 --batch 11", small)
         self.assertEqual((over["fits"], over["max_seq"]), (False, 0))
 
+    def test_states_alone(self) -> None:
+        """3 layers of 4 x 16 x 8 numbers, without a convolution: any length fits, or none."""
+        model = {**LLAMA_8B, "n_layer": 3, "n_layer_state": 3}
+        model = {**model, "n_head_state": 4, "dim_k_state": 16, "dim_v_state": 8}
+        size = 3 * 4 * 16 * 8 * 4
+        for memory, longest in ((size, None), (size - 1, 0)):
+            with self.subTest(memory=memory):
+                gpu = {**H100, "memory": memory / 1e9}
+                record = self.record(model, "--fused --dtype bf16", gpu)
+                self.assertEqual((record["max_seq"], record["cache_bytes"]), (longest, size))
+        lines = self.summary(model, "--fused --dtype bf16")
+        self.assertIn("           3 state layers: 4 heads of 16 x 8", lines)
+
     def test_estimate_of_decode(self) -> None:
         """4 us and two states, inputs and outputs at the bandwidth; 1.5 us and the convolution's rows,
         with its channels in and out, at 0.6 of it.
@@ -230,6 +243,10 @@ class States(MixerTest):
             ({"window": 9, "chunk": 9}, "Model.chunk has no meaning beside window"),
             ({"index_topk": 9}, "Model.index_n_head is missing: index_topk needs it"),
             ({"n_layer_index": 2}, "Model.index_topk is missing: n_layer_index needs it"),
+            (
+                {"index_n_head": 2, "index_dim_head": 4, "index_topk": 9, "n_layer_indexed": 3},
+                "Model.n_layer_index must be at most n_layer_indexed",
+            ),
         ):
             with self.subTest(changes):
                 path = self.written(json.dumps({"GPU": H100, "Model": {**SMALL_STATES, **changes}}))
@@ -238,6 +255,29 @@ class States(MixerTest):
             model = {name: value for name, value in SMALL_STATES.items() if name != key}
             path = self.written(json.dumps({"GPU": H100, "Model": model}))
             self.assertIn(f"Model.{key} is missing", self.refusal("--config", path, *flags))
+
+    def test_states_of_no_heads(self) -> None:
+        model = {**LLAMA_8B, "n_layer_state": 3}
+        path = self.written(json.dumps({"GPU": H100, "Model": model}))
+        error = self.refusal("--config", path, "--fused")
+        self.assertIn("Model.n_head_state is missing: n_layer_state needs it", error)
+
+    def test_chunked_algorithm_of_a_prompt(self) -> None:
+        """4 heads of 16 x 8, 1,000 tokens, chunk 64: delta 6 x 128 + 128 x 64 FLOPs a head, additive
+        4 x 128 + 64 x 8 and for each of 2 groups 64 x 16; less what the recurrence is counted as.
+        """
+        flags = "--fused --dtype bf16 --gen 0 --seq 1000"
+        for changes, chunked, counted in (
+            ({}, 4 * (6 * 128 + 128 * 64), 7 * 4 * 128),
+            (
+                {"state_rule": "additive", "state_groups": 2},
+                4 * (4 * 128 + 64 * 8) + 2 * 64 * 16,
+                5 * 4 * 128,
+            ),
+        ):
+            with self.subTest(changes):
+                (state,) = layers_of(self.record({**SMALL_STATES, **changes}, flags), "state")
+                self.assertEqual(state["kernels"][0]["extra_flops"], 1000 * (chunked - counted))
 
     def test_runs_fused_alone(self) -> None:
         path = self.written(json.dumps({"GPU": H100, "Model": SMALL_STATES}))
@@ -422,3 +462,204 @@ class WholeModels(unittest.TestCase):
             with self.subTest(file.name):
                 result = run("--gpu", "h200-sxm", "--model", str(file))
                 self.assertEqual(result.code, 0, result.err)
+
+
+class Words(MixerTest):
+    """What a summary says of each kind."""
+
+    def test_kinds(self) -> None:
+        for config, line in (
+            (
+                QWEN3_NEXT,
+                "36 state layers: 32 heads of 128 x 128, convolution of 8192 channels",
+            ),
+            (
+                DEEPSEEK_V32,
+                "61 indexed layers: 128 heads, 1 K/V, width 576/512, best 2048 keys, own indexer",
+            ),
+            (
+                DEEPSEEK_V4,
+                "30 compressed layers: 128 heads, 1 K/V, width 512, window 128,"
+                " a row for each 4 tokens, best 1024 of them",
+            ),
+            (
+                {**DEEPSEEK_V4, "compress_ratios": [0] * 61},
+                "61 compressed layers: 128 heads, 1 K/V, width 512, window 128",
+            ),
+            (GEMMA_E2B, "4 full layers: 8 heads, 1 K/V, width 512, a cache of another layer"),
+        ):
+            with self.subTest(line):
+                path = self.written(json.dumps(config))
+                out = run("--gpu", "h100-sxm", "--model", path, "--batch", "2").out
+                self.assertIn(f"           {line}\n", out)
+
+    def test_convolutions_alone(self) -> None:
+        """LFM2: of 512 channels the last two inputs are kept, 2 bytes each, in 2 of 4 layers."""
+        lfm2 = {**SMALL_LLAMA, "model_type": "lfm2", "full_attn_idxs": [1, 3], "conv_L_cache": 3}
+        record = self.published(lfm2, "--seq 100")
+        self.assertEqual(record["state_bytes"], 2 * 2 * 512 * 2)
+        out = run("--gpu", "h100-sxm", "--model", self.written(json.dumps(lfm2))).out
+        self.assertIn("2 state layers: convolution of 512 channels\n", out)
+
+    def test_gpus_that_do_not_share_one_head(self) -> None:
+        path = self.written(json.dumps(DEEPSEEK_V4))
+        flags = ("--gpu", "h100-sxm", "--model", path, "--split", "head", "--ngpu", "3")
+        self.assertIn("3 GPUs do not share 128 heads, 1 K/V", self.refusal(*flags))
+
+
+SMALL_LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 9,
+    "num_hidden_layers": 4,
+    "hidden_size": 512,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+}
+
+
+class Dialects(MixerTest):
+    """Ways in which published files say the same."""
+
+    def kinds(self, config: dict[str, Any], flags: str = "") -> list[tuple[str, int]]:
+        record = self.published(config, f"--seq 4096 {flags}")
+        return [(layer["kind"], layer["n_layer"]) for layer in record["layers"]]
+
+    def test_indexers(self) -> None:
+        glm = {**DEEPSEEK_V32, "model_type": "glm_moe_dsa", "num_hidden_layers": 6}
+        for said, owners in (
+            ({}, 6),
+            ({"index_topk_pattern": "FSSFSS"}, 2),
+            # Layers 0, 1, 2 and then each fourth: max(l - 3 + 1, 0) % 4 == 0.
+            ({"index_topk_freq": 4, "index_skip_topk_offset": 3}, 3),
+        ):
+            with self.subTest(said):
+                record = self.published({**glm, **said}, "--seq 4096")
+                owned = [layer["n_layer"] for layer in record["layers"] if layer["owns_indexer"]]
+                self.assertEqual(owned, [owners])
+
+    def test_minimax_m3(self) -> None:
+        """The best 16 blocks of 128 keys by 4 index heads of 128, in half of the layers."""
+        m3 = {**SMALL_LLAMA, "model_type": "minimax_m3_vl_text", "head_dim": 64}
+        sparse = {
+            "sparse_num_index_heads": 4,
+            "sparse_index_dim": 128,
+            "sparse_topk_blocks": 16,
+            "sparse_block_size": 128,
+            "sparse_attention_freq": [0, 1, 0, 1],
+        }
+        names = ["full_attention", "minimax_m3_sparse"] * 2
+        library: dict[str, Any] = {"index_n_heads": 4, "index_head_dim": 128, "index_topk_blocks": 16}
+        library = {**library, "index_block_size": 128, "layer_types": names}
+        for config in ({**m3, "sparse_attention_config": sparse}, {**m3, **library}):
+            with self.subTest(list(config)):
+                self.assertEqual(self.kinds(config), [("full", 2), ("indexed", 2)])
+                record = self.published(config, "--seq 4096")
+                (layer,) = layers_of(record, "indexed")
+                self.assertEqual(layer["topk"], 2048)
+                self.assertEqual(layer["kernels"][0]["bytes"], 4096 * 256)
+
+    def test_caches_across_layers(self) -> None:
+        """Hunyuan's first of each two layers keeps rows: half the cache, all of the reading."""
+        plain = self.published(SMALL_LLAMA, "--seq 100")
+        cla = {**SMALL_LLAMA, "use_cla": True, "cla_share_factor": 2}
+        shared = self.published(cla, "--seq 100")
+        self.assertEqual(shared["cache_bytes"] * 2, plain["cache_bytes"])
+        self.assertEqual(shared["kv_read_bytes"], plain["kv_read_bytes"])
+
+    def test_parameters_of_layers_that_borrow(self) -> None:
+        """Two of 4 layers have no weights of keys and values: 2 heads of 64 each, from 512."""
+        sizes = {"hidden_act": "silu", "intermediate_size": 9}
+        plain = self.published({**SMALL_LLAMA, **sizes}, "")
+        cla = {**SMALL_LLAMA, **sizes, "use_cla": True, "cla_share_factor": 2}
+        before = plain["inputs"]["model"]["params_b"]
+        after = self.published(cla, "")["inputs"]["model"]["params_b"]
+        self.assertEqual(before - after, 2 * 512 * 2 * 2 * 64)
+
+    def test_layers_of_a_window_alone(self) -> None:
+        """A ratio of 0: 128 rows of 584 bytes, and no compressor's state."""
+        config = {**DEEPSEEK_V4, "compress_ratios": [0] * 61}
+        record = self.published(config, "--seq 4096 --gen 0")
+        self.assertEqual(record["cache_bytes"], 61 * 128 * 584)
+        self.assertEqual((record["state_bytes"], record["max_seq"]), (0, None))
+
+    def test_bailing(self) -> None:
+        """V2.5 is lightning attention, V3 Kimi's: a state of 8 x 64 x 64, and a convolution."""
+        bailing = {
+            **SMALL_LLAMA,
+            "model_type": "bailing_hybrid",
+            "kv_lora_rank": 64,
+            "qk_rope_head_dim": 16,
+            "qk_nope_head_dim": 48,
+            "v_head_dim": 64,
+            "head_dim": 64,
+            "layer_types": ["linear_attention", "full_attention"] * 2,
+        }
+        state = 2 * 8 * 64 * 64 * 4
+        for said, size in (
+            ({}, state),
+            ({"short_conv_kernel_size": 4}, state + 2 * 3 * 3 * 8 * 64 * 2),
+        ):
+            with self.subTest(said):
+                record = self.published({**bailing, **said}, "--seq 100")
+                self.assertEqual(record["state_bytes"], size)
+
+    def test_states_in_16_bits(self) -> None:
+        narrow = {**QWEN3_NEXT, "mamba_ssm_dtype": "bfloat16"}
+        rows = 36 * 3 * 8192 * 2
+        record = self.published(narrow, "--seq 100")
+        self.assertEqual(record["state_bytes"], rows + (77_266_944 - rows) // 2)
+
+    def test_unknown_sizes_leave_parameters_unknown(self) -> None:
+        for base, said in (
+            (DEEPSEEK_V32, {"q_lora_rank": "x"}),
+            (DEEPSEEK_V4, {"o_groups": "x"}),
+            (QWEN3_NEXT, {"num_experts": None}),
+            (QWEN3_NEXT, {"mlp_layer_types": ["x"] * 48}),
+            (QWEN3_NEXT, {"mlp_only_layers": "x"}),
+            ({**DEEPSEEK_V32, "index_topk": None}, {"q_lora_rank": "x"}),
+            (DEEPSEEK_V32, {"q_lora_rank": None}),
+        ):
+            with self.subTest(said):
+                config = {"hidden_act": "silu", "intermediate_size": 9, **base, **said}
+                record = self.published(config, "--seq 100")
+                self.assertIsNone(record["gpu_weight_bytes"])
+
+
+class Measurements(MixerTest):
+    def report(self, text: str, gpu: dict[str, Any]) -> str:
+        config = self.written(json.dumps({"GPU": gpu}))
+        return self.answer("--measured", self.written(text, "m.csv"), "--config", config)
+
+    def test_states(self) -> None:
+        """A row of test_estimate_of_decode: two kernels' time, measured as long as it takes."""
+        moved = 10 * (2 * 4 * 16 * 8 * 4 + 2 * (160 + 32))
+        conv = 10 * (2 * 3 * 96 * 2 + 2 * 2 * 96)
+        us = 5.5 + (moved + conv / 0.6) / 3.35e6
+        head = "phase,batch,seq,n_head_state,dim_k_state,dim_v_state,conv_channels,conv_width,latency_us"
+        out = self.report(f"{head}\ndecode,10,100,4,16,8,96,4,{us:.9f}\n", NO_OVERHEAD)
+        self.assertRegex(out, r"\nstate decode +all +1 +0 +0.0% +0.0% +\+0.0%\n")
+        out = self.report(
+            "phase,batch,seq,n_head_state,dim_k_state,dim_v_state,state_rule,latency_us\n"
+            "prefill,1,999,4,16,8,additive,52.8\n",
+            NO_OVERHEAD,
+        )
+        # 16 us and 16 chunks of 2.3 us.
+        self.assertRegex(out, r"\nstate prefill +all +1 +0 +0.0%")
+
+    def test_sparse_readers(self) -> None:
+        columns = "phase,batch,seq,n_head,kv_lora_rank,qk_rope_head_dim,qk_nope_head_dim,v_head_dim"
+        index = "index_n_head,index_dim_head,index_topk,query,latency_us"
+        text = f"{columns},{index}\n"
+        text += "decode,64,65536,128,512,64,128,128,64,128,2048,2,900\n"
+        text += "prefill,1,16384,128,512,64,128,128,64,128,2048,16384,9000\n"
+        out = self.report(text, NO_OVERHEAD)
+        self.assertIn("\nindexed decode  all ", out)
+        self.assertIn("\nindexed prefill all ", out)
+        grouped = "phase,batch,seq,n_head,n_kv_head,dim_head,index_n_head,index_dim_head,index_topk"
+        out = self.report(f"{grouped},latency_us\ndecode,64,65536,64,8,128,4,128,2048,99\n", H100)
+        self.assertIn("bound only", out)
+
+    def test_more_new_tokens_than_keys(self) -> None:
+        text = "phase,batch,seq,n_head,n_kv_head,dim_head,query,latency_us\ndecode,1,8,8,8,64,9,9\n"
+        error = self.refusal("--measured", self.written(text, "m.csv"), "--gpu", "h100-sxm")
+        self.assertIn("line 2: query 9 must be at most seq 8", error)

@@ -416,6 +416,7 @@ class Set(ScriptTest):
             ("GPU.bandwidth=3K", f'--set GPU.bandwidth {figure}, not "3K"'),
             ("GPU.bandwidth=-3", f"--set GPU.bandwidth {figure}, not -3.0"),
             ("GPU.bandwidth=1_0", f'--set GPU.bandwidth {figure}, not "1_0"'),
+            ("GPU.bandwidth=1-2", f'--set GPU.bandwidth {figure}, not "1-2"'),
             ("GPU.bandwidth=1.01e15", f"--set GPU.bandwidth {figure}, not 1010000000000000.0"),
             ("GPU.bandwidth=0.99e-9", f"--set GPU.bandwidth {figure}, not 9.9e-10"),
             ("GPU.bandwidth=1:1000001:1", "--set GPU.bandwidth lists at most 1000000 values"),
