@@ -5981,36 +5981,34 @@ def least_work(mixer: Mixer) -> Mixer:
 
 
 class LoneLayer(NamedTuple):
-    """The kernels of one layer on one GPU, and the FLOP/s in the precision of each."""
+    """The kernels of one layer on one GPU, with what it does in each and the FLOP/s in its precision."""
 
     form: Form
-    kernels: Sequence[KernelShare]
-    peaks: Sequence[float]
+    kernels: Sequence[tuple[Kernel, KernelShare, float]]
     bandwidth: float
 
     def bound_s(self, fastest: float) -> float:
         """Of kernels that compute at this many FLOP/s at least."""
-        peaks = [max(peak, fastest) for peak in self.peaks]
-        kernels = zip(self.kernels, peaks)
-        terms = [kernel_bound(kernel, peak, self.bandwidth) for kernel, peak in kernels]
+        terms = []
+        for _, shared, peak in self.kernels:
+            terms.append(kernel_bound(shared, max(peak, fastest), self.bandwidth))
         return layer_bound(self.form, terms, [])
 
     def estimate_s(self, constants: KernelConstants) -> float:
-        seconds = []
-        for kernel, shared, peak in zip(self.form.kernels, self.kernels, self.peaks):
-            terms = kernel.estimate(shared, Rates(peak, self.bandwidth, constants))
-            seconds.append(terms.total_s)
-        return math.fsum(seconds)
+        seconds = 0.0
+        for kernel, shared, peak in self.kernels:
+            rates = Rates(peak, self.bandwidth, constants)
+            seconds += kernel.estimate(shared, rates).total_s
+        return seconds
 
 
 def lone_layer(mixer: Mixer, gpu: GPU, work: Workload) -> LoneLayer:
     form = cheapest_form(mixer, work)
-    return LoneLayer(
-        form=form,
-        kernels=[shared_kernel(kernel, Shares()) for kernel in form.kernels],
-        peaks=[kernel_peak(kernel, gpu, work) for kernel in form.kernels],
-        bandwidth=gpu.bandwidth,
-    )
+    kernels = []
+    for kernel in form.kernels:
+        peak = kernel_peak(kernel, gpu, work)
+        kernels.append((kernel, shared_kernel(kernel, Shares()), peak))
+    return LoneLayer(form, kernels, gpu.bandwidth)
 
 
 def measured_kind(mixer: Mixer, work: Workload) -> str:

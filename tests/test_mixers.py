@@ -548,7 +548,11 @@ class Dialects(MixerTest):
             "sparse_attention_freq": [0, 1, 0, 1],
         }
         names = ["full_attention", "minimax_m3_sparse"] * 2
-        library: dict[str, Any] = {"index_n_heads": 4, "index_head_dim": 128, "index_topk_blocks": 16}
+        library: dict[str, Any] = {
+            "index_n_heads": 4,
+            "index_head_dim": 128,
+            "index_topk_blocks": 16,
+        }
         library = {**library, "index_block_size": 128, "layer_types": names}
         for config in ({**m3, "sparse_attention_config": sparse}, {**m3, **library}):
             with self.subTest(list(config)):
