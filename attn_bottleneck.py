@@ -478,195 +478,98 @@ Layers, heads, widths in elements, windows in keys, parameters (all, active for 
 """
 
 
-# Models whose layers take more to say: as published, by the keys of their config.json (text decoder),
-# each held against the file in question. Qwen3.5-397B: two model cards (mlx-community's and SGLang's).
-QWEN3_5: dict[str, Any] = {
-    "full_attention_interval": 4,
-    "head_dim": 256,
-    "linear_num_key_heads": 16,
-    "linear_key_head_dim": 128,
-    "linear_value_head_dim": 128,
-    "linear_conv_kernel_dim": 4,
-    "hidden_act": "silu",
-    "vocab_size": 248320,
+# Models whose layers take more to say, as published: the keys of their config.json (of its text
+# decoder) that matter here, each held against the file in question. Qwen3.5-397B: two model cards
+# (mlx-community's and SGLang's).
+PUBLISHED = """\
+{
+  "qwen3-next-80b-a3b": {
+    "full_attention_interval": 4, "head_dim": 256, "linear_num_key_heads": 16,
+    "linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4,
+    "hidden_act": "silu", "vocab_size": 151936, "model_type": "qwen3_next",
+    "num_hidden_layers": 48, "hidden_size": 2048, "num_attention_heads": 16,
+    "num_key_value_heads": 2, "linear_num_value_heads": 32, "num_experts": 512,
+    "num_experts_per_tok": 10, "moe_intermediate_size": 512, "shared_expert_intermediate_size":
+    512
+  },
+  "qwen3.5-27b": {
+    "full_attention_interval": 4, "head_dim": 256, "linear_num_key_heads": 16,
+    "linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4,
+    "hidden_act": "silu", "vocab_size": 248320, "model_type": "qwen3_5_text",
+    "num_hidden_layers": 64, "hidden_size": 5120, "num_attention_heads": 24,
+    "num_key_value_heads": 4, "linear_num_value_heads": 48, "intermediate_size": 17408
+  },
+  "qwen3.5-397b-a17b": {
+    "full_attention_interval": 4, "head_dim": 256, "linear_num_key_heads": 16,
+    "linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4,
+    "hidden_act": "silu", "vocab_size": 248320, "model_type": "qwen3_5_moe_text",
+    "num_hidden_layers": 60, "hidden_size": 4096, "num_attention_heads": 32,
+    "num_key_value_heads": 2, "linear_num_value_heads": 64, "num_experts": 512,
+    "num_experts_per_tok": 10, "moe_intermediate_size": 1024,
+    "shared_expert_intermediate_size": 1024
+  },
+  "gemma-4-26b-a4b": {
+    "model_type": "gemma4_text", "head_dim": 256, "global_head_dim": 512, "attention_k_eq_v":
+    true, "sliding_window": 1024, "hidden_activation": "gelu_pytorch_tanh",
+    "tie_word_embeddings": true, "vocab_size": 262144, "num_hidden_layers": 30, "hidden_size":
+    2816, "num_attention_heads": 16, "num_key_value_heads": 8, "num_global_key_value_heads": 2,
+    "enable_moe_block": true, "intermediate_size": 2112, "num_experts": 128, "top_k_experts":
+    8, "moe_intermediate_size": 704, "sliding_window_pattern": 6
+  },
+  "gemma-4-31b": {
+    "model_type": "gemma4_text", "head_dim": 256, "global_head_dim": 512, "attention_k_eq_v":
+    true, "sliding_window": 1024, "hidden_activation": "gelu_pytorch_tanh",
+    "tie_word_embeddings": true, "vocab_size": 262144, "num_hidden_layers": 60, "hidden_size":
+    5376, "num_attention_heads": 32, "num_key_value_heads": 16, "num_global_key_value_heads":
+    4, "intermediate_size": 21504, "sliding_window_pattern": 6
+  },
+  "deepseek-v3.2": {
+    "hidden_act": "silu", "kv_lora_rank": 512, "qk_rope_head_dim": 64, "n_routed_experts": 256,
+    "num_experts_per_tok": 8, "n_shared_experts": 1, "moe_intermediate_size": 2048,
+    "first_k_dense_replace": 3, "index_head_dim": 128, "index_topk": 2048, "model_type":
+    "deepseek_v32", "num_hidden_layers": 61, "hidden_size": 7168, "num_attention_heads": 128,
+    "q_lora_rank": 1536, "qk_nope_head_dim": 128, "v_head_dim": 128, "index_n_heads": 64,
+    "intermediate_size": 18432, "vocab_size": 129280, "weights": "fp8"
+  },
+  "deepseek-v4-pro": {
+    "model_type": "deepseek_v4", "num_hidden_layers": 61, "hidden_size": 7168,
+    "num_attention_heads": 128, "num_key_value_heads": 1, "head_dim": 512, "qk_rope_head_dim":
+    64, "q_lora_rank": 1536, "o_lora_rank": 1024, "o_groups": 16, "index_n_heads": 64,
+    "index_head_dim": 128, "index_topk": 1024, "sliding_window": 128, "compress_ratios": [128,
+    128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4,
+    128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4,
+    128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4, 128, 4], "hidden_act": "silu",
+    "n_routed_experts": 384, "num_experts_per_tok": 6, "n_shared_experts": 1,
+    "moe_intermediate_size": 3072, "vocab_size": 129280, "weights": "fp4"
+  },
+  "glm-5.2": {
+    "hidden_act": "silu", "kv_lora_rank": 512, "qk_rope_head_dim": 64, "n_routed_experts": 256,
+    "num_experts_per_tok": 8, "n_shared_experts": 1, "moe_intermediate_size": 2048,
+    "first_k_dense_replace": 3, "index_head_dim": 128, "index_topk": 2048, "model_type":
+    "glm_moe_dsa", "num_hidden_layers": 78, "hidden_size": 6144, "num_attention_heads": 64,
+    "q_lora_rank": 2048, "qk_nope_head_dim": 192, "v_head_dim": 256, "index_n_heads": 32,
+    "index_topk_freq": 4, "index_skip_topk_offset": 3, "intermediate_size": 12288,
+    "vocab_size": 154880
+  },
+  "nemotron-h-56b": {
+    "model_type": "nemotron_h", "hybrid_override_pattern":
+    "M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M-",
+    "hidden_size": 8192, "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 128,
+    "mamba_num_heads": 256, "mamba_head_dim": 64, "ssm_state_size": 256, "n_groups": 8,
+    "conv_kernel": 4, "chunk_size": 128, "intermediate_size": 32768, "mlp_hidden_act": "relu2",
+    "vocab_size": 131072
+  },
+  "nemotron-3-nano-30b-a3b": {
+    "model_type": "nemotron_h", "hybrid_override_pattern":
+    "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME", "hidden_size": 2688,
+    "num_attention_heads": 32, "num_key_value_heads": 2, "head_dim": 128, "mamba_num_heads":
+    64, "mamba_head_dim": 64, "ssm_state_size": 128, "n_groups": 8, "conv_kernel": 4,
+    "chunk_size": 128, "n_routed_experts": 128, "num_experts_per_tok": 6,
+    "moe_intermediate_size": 1856, "moe_shared_expert_intermediate_size": 3712,
+    "mlp_hidden_act": "relu2", "vocab_size": 131072
+  }
 }
-DEEPSEEK_MOE: dict[str, Any] = {
-    "hidden_act": "silu",
-    "kv_lora_rank": 512,
-    "qk_rope_head_dim": 64,
-    "n_routed_experts": 256,
-    "num_experts_per_tok": 8,
-    "n_shared_experts": 1,
-    "moe_intermediate_size": 2048,
-    "first_k_dense_replace": 3,
-    "index_head_dim": 128,
-    "index_topk": 2048,
-}
-GEMMA_4: dict[str, Any] = {
-    "model_type": "gemma4_text",
-    "head_dim": 256,
-    "global_head_dim": 512,
-    "attention_k_eq_v": True,
-    "sliding_window": 1024,
-    "hidden_activation": "gelu_pytorch_tanh",
-    "tie_word_embeddings": True,
-    "vocab_size": 262144,
-}
-GEMMA_LAYERS = ["sliding_attention"] * 5 + ["full_attention"]
-PUBLISHED_MODELS: dict[str, dict[str, Any]] = {
-    "qwen3-next-80b-a3b": {
-        **QWEN3_5,
-        "model_type": "qwen3_next",
-        "num_hidden_layers": 48,
-        "hidden_size": 2048,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 2,
-        "linear_num_value_heads": 32,
-        "num_experts": 512,
-        "num_experts_per_tok": 10,
-        "moe_intermediate_size": 512,
-        "shared_expert_intermediate_size": 512,
-        "vocab_size": 151936,
-    },
-    "qwen3.5-27b": {
-        **QWEN3_5,
-        "model_type": "qwen3_5_text",
-        "num_hidden_layers": 64,
-        "hidden_size": 5120,
-        "num_attention_heads": 24,
-        "num_key_value_heads": 4,
-        "linear_num_value_heads": 48,
-        "intermediate_size": 17408,
-    },
-    "qwen3.5-397b-a17b": {
-        **QWEN3_5,
-        "model_type": "qwen3_5_moe_text",
-        "num_hidden_layers": 60,
-        "hidden_size": 4096,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 2,
-        "linear_num_value_heads": 64,
-        "num_experts": 512,
-        "num_experts_per_tok": 10,
-        "moe_intermediate_size": 1024,
-        "shared_expert_intermediate_size": 1024,
-    },
-    "gemma-4-26b-a4b": {
-        **GEMMA_4,
-        "num_hidden_layers": 30,
-        "layer_types": GEMMA_LAYERS * 5,
-        "hidden_size": 2816,
-        "num_attention_heads": 16,
-        "num_key_value_heads": 8,
-        "num_global_key_value_heads": 2,
-        "enable_moe_block": True,
-        "intermediate_size": 2112,
-        "num_experts": 128,
-        "top_k_experts": 8,
-        "moe_intermediate_size": 704,
-    },
-    "gemma-4-31b": {
-        **GEMMA_4,
-        "num_hidden_layers": 60,
-        "layer_types": GEMMA_LAYERS * 10,
-        "hidden_size": 5376,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 16,
-        "num_global_key_value_heads": 4,
-        "intermediate_size": 21504,
-    },
-    "deepseek-v3.2": {
-        **DEEPSEEK_MOE,
-        "model_type": "deepseek_v32",
-        "num_hidden_layers": 61,
-        "hidden_size": 7168,
-        "num_attention_heads": 128,
-        "q_lora_rank": 1536,
-        "qk_nope_head_dim": 128,
-        "v_head_dim": 128,
-        "index_n_heads": 64,
-        "intermediate_size": 18432,
-        "vocab_size": 129280,
-        "weights": "fp8",
-    },
-    "deepseek-v4-pro": {
-        "model_type": "deepseek_v4",
-        "num_hidden_layers": 61,
-        "hidden_size": 7168,
-        "num_attention_heads": 128,
-        "num_key_value_heads": 1,
-        "head_dim": 512,
-        "qk_rope_head_dim": 64,
-        "q_lora_rank": 1536,
-        "o_lora_rank": 1024,
-        "o_groups": 16,
-        "index_n_heads": 64,
-        "index_head_dim": 128,
-        "index_topk": 1024,
-        "sliding_window": 128,
-        "compress_ratios": [128, 128] + [4, 128] * 29 + [4],
-        "hidden_act": "silu",
-        "n_routed_experts": 384,
-        "num_experts_per_tok": 6,
-        "n_shared_experts": 1,
-        "moe_intermediate_size": 3072,
-        "vocab_size": 129280,
-        "weights": "fp4",
-    },
-    "glm-5.2": {
-        **DEEPSEEK_MOE,
-        "model_type": "glm_moe_dsa",
-        "num_hidden_layers": 78,
-        "hidden_size": 6144,
-        "num_attention_heads": 64,
-        "q_lora_rank": 2048,
-        "qk_nope_head_dim": 192,
-        "v_head_dim": 256,
-        "index_n_heads": 32,
-        "index_topk_freq": 4,
-        "index_skip_topk_offset": 3,
-        "intermediate_size": 12288,
-        "vocab_size": 154880,
-    },
-    "nemotron-h-56b": {
-        "model_type": "nemotron_h",
-        "hybrid_override_pattern": "M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-"
-        "M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M-",
-        "hidden_size": 8192,
-        "num_attention_heads": 64,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-        "mamba_num_heads": 256,
-        "mamba_head_dim": 64,
-        "ssm_state_size": 256,
-        "n_groups": 8,
-        "conv_kernel": 4,
-        "chunk_size": 128,
-        "intermediate_size": 32768,
-        "mlp_hidden_act": "relu2",
-        "vocab_size": 131072,
-    },
-    "nemotron-3-nano-30b-a3b": {
-        "model_type": "nemotron_h",
-        "hybrid_override_pattern": "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME",
-        "hidden_size": 2688,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 2,
-        "head_dim": 128,
-        "mamba_num_heads": 64,
-        "mamba_head_dim": 64,
-        "ssm_state_size": 128,
-        "n_groups": 8,
-        "conv_kernel": 4,
-        "chunk_size": 128,
-        "n_routed_experts": 128,
-        "num_experts_per_tok": 6,
-        "moe_intermediate_size": 1856,
-        "moe_shared_expert_intermediate_size": 3712,
-        "mlp_hidden_act": "relu2",
-        "vocab_size": 131072,
-    },
-}
+"""
 
 
 class KernelConstants(NamedTuple):
@@ -1884,23 +1787,20 @@ class CompressedAttention(NamedTuple):
     def parameters(self, hidden: int) -> int | None:
         return self.weights
 
-    def forms(self, work: Workload) -> list[Form]:
-        shape = HeadShape(self.n_head, 1, self.dim_qk, self.dim_qk)
-        compressed = work.seq // self.ratio if self.ratio else 0
-        most = self.indexer.topk if self.indexer else compressed
-        rows = min(work.seq, self.window) + min(compressed, most)
-        pairs = causal_pairs(work.seq, work.query, self.window)
-        index_pairs = 0
-        if self.ratio:
-            before = work.seq - work.query
-            pairs += compressed_pairs(work.seq, self.ratio, most)
-            pairs -= compressed_pairs(before, self.ratio, most)
-            index_pairs = compressed_pairs(work.seq, self.ratio, compressed)
-            index_pairs -= compressed_pairs(before, self.ratio, compressed)
+    def compressed_pairs(self, work: Workload, most: int) -> int:
+        """Pairs of a new token and a compressed row, of at most so many."""
+        if not self.ratio:
+            return 0
+        before = compressed_pairs(work.seq - work.query, self.ratio, most)
+        return compressed_pairs(work.seq, self.ratio, most) - before
+
+    def operands(self, work: Workload, rows: int, most: int) -> Operands:
+        """K = V of so many rows, of which a token sees at most so many that are compressed."""
         heads = work.batch * self.n_head
         row_bytes = work.batch * rows * self.row_bytes
         row_width = heads * work.query * self.dim_qk
-        operands = Operands(
+        pairs = causal_pairs(work.seq, work.query, self.window) + self.compressed_pairs(work, most)
+        return Operands(
             latent_form="absorbed",
             keys=rows,
             read_rows=rows,
@@ -1912,18 +1812,26 @@ class CompressedAttention(NamedTuple):
             v_bytes=row_bytes,
             a_bytes=stored_bytes(row_width, work.dtype),
         )
+
+    def forms(self, work: Workload) -> list[Form]:
+        shape = HeadShape(self.n_head, 1, self.dim_qk, self.dim_qk)
+        compressed = work.seq // self.ratio if self.ratio else 0
+        most = self.indexer.topk if self.indexer else compressed
+        rows = min(work.seq, self.window) + min(compressed, most)
+        operands = self.operands(work, rows, most)
         tiling = attention_tiling(shape, operands, work, rows)
         attention = sparse_kernel(fused_kernel(operands, tiling), work, rows)
         indexing = []
-        if self.indexer and index_pairs:
-            indexing = self.indexer.kernels(work, compressed, index_pairs)
+        if self.indexer and compressed:
+            pairs = self.compressed_pairs(work, compressed)
+            indexing = self.indexer.kernels(work, compressed, pairs)
         return [
             Form(
                 shape=shape,
                 operands=operands,
                 kernels=[*indexing, attention],
                 query_bits=travelling_query_bits(shape, work),
-                key_bits=8 * row_bytes,
+                key_bits=8 * operands.k_bytes,
                 candidate_bytes=work.new_tokens * most * 8 if indexing else 0,
             )
         ]
@@ -3793,26 +3701,30 @@ EXPERTS_IN = {
 }  # a layer, by what lists say
 
 
+def listed_experts(words: Sequence[Any]) -> int | None:
+    """How many layers have experts, by a word or a number for each; None: one is not known."""
+    known = all(isinstance(word, (str, int)) and word in EXPERTS_IN for word in words)
+    return [EXPERTS_IN[word] for word in words].count(True) if known else None
+
+
 def layers_with_experts(config: Config, n_layer: int) -> int | None:
     """How many layers have experts, where any has: a list says it, or else a step from some layer
     on. None: said in a way that is not known.
     """
     for key in ("mlp_layer_types", "moe_layer_freq"):
         if isinstance(config.get(key), list):
-            words = config[key][:n_layer]
-            known = all(isinstance(word, (str, int)) and word in EXPERTS_IN for word in words)
-            return [EXPERTS_IN[word] for word in words].count(True) if known else None
-    period = known_count(config, "expert_layer_period")
-    offset = known_count(config, "expert_layer_offset")
-    if period and offset is not None:  # Jamba
-        return len([i for i in range(n_layer) if i % period == offset])
-    first = known_count(config, "n_dense")
-    step = known_count(config, "sparse_step")
+            return listed_experts(config[key][:n_layer])
+    sizes = known_counts(config, "expert_layer_period expert_layer_offset n_dense sparse_step")
     dense = config.get("mlp_only_layers") or []
-    if first is None or step is None or not isinstance(dense, list):
+    if sizes is None or not isinstance(dense, list):
         return None
-    step = max(step, 1)
-    return len([i for i in range(first, n_layer) if (i + 1) % step == 0 and i not in dense])
+    period = sizes["expert_layer_period"]
+    if period:  # Jamba
+        offset = sizes["expert_layer_offset"]
+        return len([i for i in range(n_layer) if i % period == offset])
+    step = max(sizes["sparse_step"], 1)
+    sparse = [i for i in range(sizes["n_dense"], n_layer) if (i + 1) % step == 0]
+    return len([i for i in sparse if i not in dense])
 
 
 def expert_counts(config: Config) -> Mapping[str, int] | None:
@@ -4016,9 +3928,15 @@ def published_model(document: object, name: str | None, source: str) -> Model:
 # ---------------------------------------------------------------------------------- by name
 
 
+@functools.cache
+def published_models() -> Mapping[str, Values]:
+    models: dict[str, Values] = json.loads(PUBLISHED)
+    return models
+
+
 def known_models() -> Mapping[str, Values]:
     """The models of the catalogue: by our keys, or by published ones."""
-    return {**catalogue(MODELS), **PUBLISHED_MODELS}
+    return {**catalogue(MODELS), **published_models()}
 
 
 def catalogue_row(name: str, known: Mapping[str, Values], flag: str) -> tuple[str, dict[str, Any]]:
@@ -4239,6 +4157,26 @@ def check_case(gpu: GPU, model: Model, work: Workload) -> None:
         required_figure(gpu, "link", work.link, gpu.links)
 
 
+def keys_travelling(
+    form: Form, work: Workload, reduced: Sequence[Exchange]
+) -> tuple[Shares, Sequence[Exchange]]:
+    """Where GPUs split the keys of a fused layer: queries go round and return with partial outputs,
+    or keys and values go round: pass-Q and pass-KV (arXiv:2411.01783), whichever is less.
+    """
+    n = work.ngpu
+    part = 1 / n
+    exchanges = []
+    if form.candidate_bytes:
+        exchanges.append(Exchange("candidates", "fp32", (n - 1) * form.candidate_bytes))
+    query_bytes = (n - 1) * form.query_bits / (8 * n)
+    key_bytes = (n - 1) * (form.key_bits or 0) / (8 * n)
+    if query_bytes <= key_bytes:
+        exchanges.append(Exchange("queries", work.dtype, query_bytes))
+        return Shares(heads=part, kv=part, common=part), [*exchanges, *reduced]
+    exchanges.append(Exchange("keys and values", work.kv_dtype, key_bytes))
+    return Shares(heads=part, rows=part, common=part), [*exchanges, *reduced]
+
+
 def shared_out(form: Form, work: Workload, output: Exchange) -> tuple[Shares, Sequence[Exchange]]:
     """The busiest GPU's part of a layer, and what several GPUs send each other for it, in its order."""
     n = work.ngpu
@@ -4253,26 +4191,11 @@ def shared_out(form: Form, work: Workload, output: Exchange) -> tuple[Shares, Se
     if work.split == "head":
         kv_part = max(part, 1 / form.shape.n_kv_head)
         return Shares(heads=part, kv=kv_part, kv_heads=kv_part, rows=part), reduced
-    keys_stay = Shares(heads=part, kv=part, common=part)
     if not work.fused:  # as in the worked example
-        operands = form.operands
-        scores = Exchange("scores", work.dtype, operands.s_bytes, directions=2)
-        values = Exchange("values", work.dtype, operands.a_bytes, directions=2)
-        return keys_stay, [scores, values]
-    # Queries go round and return with partial outputs, or keys and values go round: pass-Q and
-    # pass-KV (arXiv:2411.01783), whichever is less.
-    query_bytes = (n - 1) * form.query_bits / (8 * n)
-    key_bytes = (n - 1) * form.key_bits / (8 * n)
-    exchanges = []
-    if form.candidate_bytes:
-        candidate_bytes = (n - 1) * form.candidate_bytes
-        exchanges.append(Exchange("candidates", "fp32", candidate_bytes))
-    if query_bytes <= key_bytes:
-        exchanges.append(Exchange("queries", work.dtype, query_bytes))
-        return keys_stay, [*exchanges, *reduced]
-    keys_travel = Shares(heads=part, rows=part, common=part)
-    exchanges.append(Exchange("keys and values", work.kv_dtype, key_bytes))
-    return keys_travel, [*exchanges, *reduced]
+        scores = Exchange("scores", work.dtype, form.operands.s_bytes, directions=2)
+        values = Exchange("values", work.dtype, form.operands.a_bytes, directions=2)
+        return Shares(heads=part, kv=part, common=part), [scores, values]
+    return keys_travelling(form, work, reduced)
 
 
 def exchange_bound(exchange: Exchange, rate: float) -> float:
@@ -6659,7 +6582,7 @@ def measure(flags: Values) -> Lines:
 def published_lines() -> Lines:
     """A line for each model of the catalogue that is described by published keys."""
     yield "\nBy published keys:\n"
-    for name in PUBLISHED_MODELS:
+    for name in published_models():
         model = find_model(name)
         kinds = ", ".join([f"{kind.n_layer} {kind.mixer.kind}" for kind in model.layers])
         billions = model.figures["params_b"] / 1e9

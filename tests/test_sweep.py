@@ -131,7 +131,7 @@ class Values(ScriptTest):
         self.assertEqual(found, list(ab.catalogue(ab.GPUS)))
         models = run("--model", "all", "--gpu", "b200", "--format", "csv").out
         names = [row["model"] for row in csv.DictReader(io.StringIO(models))]
-        self.assertEqual(names, [*ab.catalogue(ab.MODELS), *ab.PUBLISHED_MODELS])
+        self.assertEqual(names, [*ab.catalogue(ab.MODELS), *ab.published_models()])
 
     def test_config_is_a_name(self) -> None:
         config = self.config({"model": "Mine", "bf16": 100})
