@@ -314,7 +314,10 @@ def stepped_values(first: float, last: float, step: float, by_factor: bool) -> l
     value = first
     while value <= end and len(values) <= MAX_LISTED:
         values.append(value)
-        value = value * step if by_factor else first + len(values) * step
+        if by_factor:
+            value *= step
+        else:
+            value = first + len(values) * step  # not value + step: errors would add up
     return values
 
 
@@ -628,16 +631,21 @@ class GPU(NamedTuple):
 
     def joining_link(self, ngpu: int) -> str:
         """The scale-up link where there is one that joins so many, or no other; else PCIe."""
-        joined = ngpu <= self.figures.get("nvlink_gpus", ngpu) or "pcie" not in self.links
-        return "nvlink" if "nvlink" in self.links and joined else "pcie"
+        if "nvlink" not in self.links:
+            return "pcie"
+        if "pcie" in self.links and ngpu > self.figures.get("nvlink_gpus", ngpu):
+            return "pcie"
+        return "nvlink"
 
 
 # ------------------------------------------------------------- kernels: how long each takes
 
 
 class Terms(NamedTuple):
-    """Seconds of a kernel, a layer or all layers: by term, in total (where terms overlap, less than
-    their sum; without constants the bound), and the bound.
+    """Seconds of a kernel, a layer or all layers, by term and in total.
+
+    total_s is less than the sum of the terms where they overlap; it equals bound_s where a GPU has
+    no constants.
     """
 
     compute_s: float = 0.0
@@ -1017,8 +1025,8 @@ class Workload(NamedTuple):
         return self.query > SPARSE_STEP_TOKENS
 
 
-# New tokens of a sequence up to which kernels take them one by one: verifying kernels of states were
-# measured up to 8, those of prompts with an indexer from 4 on.
+# New tokens of a sequence up to which kernels take them one by one: verifying kernels of states
+# were measured up to 8, those of prompts with an indexer from 4 on.
 STATE_STEP_TOKENS = 16
 SPARSE_STEP_TOKENS = 3
 
@@ -1178,8 +1186,11 @@ def causal_pairs(seq: int, query: int, window: int) -> int:
     (21, 20)
     """
     context = seq - query
-    growing = min(query, max(0, (window or seq) - context))  # rows that see all before them
-    return growing * context + growing * (growing + 1) // 2 + (query - growing) * window
+    if not window:
+        return query * context + query * (query + 1) // 2
+    unlimited = min(query, max(0, window - context))  # rows that see all before them
+    unlimited_pairs = unlimited * context + unlimited * (unlimited + 1) // 2
+    return unlimited_pairs + (query - unlimited) * window
 
 
 def chunk_pairs(seq: int, chunk: int) -> int:
@@ -2242,12 +2253,16 @@ def read_parameters(figures: Figures) -> Parameters | None:
         return None
     if active > total * (1 - 1e-9):  # figures are rounded
         return Parameters(total=total, active=total)
-    # Without expert counts all weights count as experts'.
-    part = chosen / experts if experts else active / total
+    # The part of the routed experts that a token uses. Without their counts all weights are
+    # experts'.
+    part = active / total
+    if experts:
+        part = chosen / experts
     if active < total * part * (1 - 1e-9):
         allowed = f"at least {part:.3g} of params_b, the part of the experts that is active"
         raise InputError(f"Model.active_params_b must be {allowed}")
-    routed = (total - active) / (1 - part)  # what is not active, is the rest of the experts
+    # The inactive weights are the unused (1 - part) of the experts.
+    routed = (total - active) / (1 - part)
     return Parameters(total=total, active=active, routed=min(total, routed), active_part=part)
 
 
@@ -2471,10 +2486,9 @@ def read_text(path: str, most: int, parse: Callable[[str], Any] = str) -> Any:
         trouble = f"is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
     except RecursionError:
         trouble = "is nested too deeply"
-    except (
-        InputError,
-        ValueError,
-    ) as error:  # the latter: a path that no file can have, with a NUL byte in it
+    except InputError as error:
+        trouble = str(error)
+    except ValueError as error:  # a NUL byte in the path; the JSON and UTF-8 errors are above
         trouble = str(error)
     raise InputError(f"{source_name(path)}: {trouble}")
 
@@ -2501,6 +2515,721 @@ def parse_json(text: str) -> Any:
 def read_json(path: str) -> Any:
     """The JSON document in a file, or on standard input."""
     return read_text(path, 16 * 2**20, parse_json)
+
+
+def checked_type(model_type: object) -> Type:
+    """What is known of a model type."""
+    rows = catalogue(TYPES)
+    for name in (str(model_type), f"{model_type}_text"):
+        if name in rows:
+            return {"type": name, **rows[name]}
+        if name in PLAIN_TYPES.split():
+            return {"type": name}
+    return {"type": "unchecked", **rows["unchecked"]}
+
+
+def text_scope(outer: Any) -> dict[str, Any]:
+    """The text decoder's part of a config, with what only its wrapper says."""
+    while isinstance(outer, dict):
+        inner = next(
+            (outer[key] for key in TEXT_SCOPES if isinstance(outer.get(key), dict)),
+            None,
+        )
+        if inner is None:
+            return outer
+        model_type = inner.get("model_type") or outer.get("model_type")
+        scope = {**inner, "model_type": model_type}
+        if "tie_word_embeddings" in outer:
+            scope["tie_word_embeddings"] = outer["tie_word_embeddings"]
+        if outer.get("model_type") == "paligemma":  # looks both ways at images only
+            scope.pop("use_bidirectional_attention", None)
+        outer = scope
+    raise InputError(f"must be an object {{...}}, not {quoted(outer)}")
+
+
+def layer_overrides(scope: Config) -> dict[int, Any]:
+    """What per_layer_config says of single layers, by their numbers."""
+    overrides = scope.get("per_layer_config") or {}
+    right = isinstance(overrides, dict)
+    right = right and all(re.fullmatch("[0-9]{1,9}", number) for number in overrides)
+    right = right and all(isinstance(layer, dict) for layer in overrides.values())
+    if not right or any(layer.get("skip") for layer in overrides.values()):
+        raise InputError(
+            "per_layer_config must hold objects under the numbers of layers, and none that has a"
+            " skip"
+        )
+    return {int(number): layer for number, layer in overrides.items()}
+
+
+def with_defaults(scope: dict[str, Any], type_name: str) -> Config:
+    """A config with its class's defaults for quantities that it has under no name."""
+    present = set[str]()
+    for names in NAMES.values():
+        if scope.keys() & names:
+            present.update(names)
+    defaults: dict[str, Any] = {}
+    for types, row in CLASS_DEFAULTS.items():
+        if type_name in types.split():
+            defaults.update(row)
+    config = {key: value for key, value in defaults.items() if key not in present}
+    if isinstance(scope.get("attn_config"), dict):  # MPT, DBRX
+        config.update(scope["attn_config"])
+    config.update(scope)
+    config["per_layer_config"] = layer_overrides(scope)
+    return config
+
+
+def count_at(config: Config, quantity: str, default: int | None = None) -> int:
+    """The count under the first of a quantity's names that is present; else the default, if any."""
+    names = NAMES.get(quantity, [quantity])
+    # Zero and -1 say "none", but a model with no layers or heads is a mistake.
+    unset = (None,) if quantity in ("n_layer", "n_head", "n_kv_head") else (None, 0, -1)
+    for key in names:
+        if config.get(key) not in unset:
+            with blamed_on(key):
+                return int(COUNT.checked(config[key]))
+    if default is None:
+        raise InputError(f"no {' or '.join(names[:2])}, and no default for it is known")
+    return default
+
+
+def is_read(key: str, value: object) -> bool:
+    """Whether a key is read in every type: as another's name (global_head_dim is a head_dim), or
+    as a schedule.
+    """
+    names = {re.sub(part, "", key) for part in KIND_PARTS.values()}
+    schedules = key in SCHEDULES and key not in TYPE_SCHEDULES and not isinstance(value, int)
+    return schedules or not names.isdisjoint(ALL_ALIASES)
+
+
+def refuse_unread(config: Config) -> None:
+    """InputError for a key that may change the attention of a type that was not checked."""
+    if not any("vocab_size" in key for key in config):
+        raise InputError("no vocab_size: not the config of a language model")
+    for key, value in config.items():
+        one_a_layer = isinstance(value, list) and len(value) == count_at(config, "n_layer")
+        says_nothing = value in (
+            None,
+            False,
+            1,
+            -1,
+            [],
+            {},
+        )  # a bare true counts nothing either
+        suspect = one_a_layer or (not says_nothing and re.search(TELLING, key))
+        if suspect and not is_read(key, value) and not re.search(HARMLESS, key):
+            model_type = f"model_type {quoted(config.get('model_type'))}"
+            raise InputError(
+                f"{key} {quoted(value)} may change its attention, and {model_type} was not checked"
+            )
+
+
+def refuse_unmodelled(config: Config, known: Type) -> None:
+    """InputError for what is no decoder, or has an attention that is not modelled or not said."""
+    model_type = quoted(config.get("model_type"))
+    for row in NOT_MODELLED:
+        keys = row.keys.split()
+        if row.is_type(str(config.get("model_type"))):
+            keys.append("model_type")
+        for key in keys:
+            if config.get(key) and config[key] != "vision":  # Gemma 4: both ways at images only
+                raise InputError(f"{key} {quoted(config[key])}: {row.why}, not modelled")
+    if config.get("is_causal") is False or "ForMaskedLM" in str(config.get("architectures")):
+        raise InputError("is_causal false, or architectures ForMaskedLM: an encoder, not modelled")
+    for key in known.get("needs", "").split(","):
+        if key and config.get(key) is None:
+            raise InputError(
+                f"no {key}, and model_type {model_type} has no default for it that is known"
+            )
+    if known["type"] == "unchecked":
+        refuse_unread(config)
+
+
+def window_keys(config: Config) -> int:
+    """How many keys a windowed layer sees; 0: there is no window, or one without effect."""
+    window = count_at(config, "window", 0)
+    if config.get("local_attention"):  # ModernBERT's: both sides
+        window //= 2
+    if config.get("use_sliding_window") is False or window >= count_at(
+        config, "longest", window + 1
+    ):
+        return 0
+    return window
+
+
+def scheduled_kinds(config: Config, known: Type, n_layer: int) -> list[str]:
+    """The kinds of layers as the first schedule in a file says; none without one."""
+    for key, schedule in SCHEDULES.items():
+        value = config.get(key)
+        if not value or (key in TYPE_SCHEDULES and key != known.get("schedule")):
+            continue
+        if isinstance(value, (int, float)):
+            with blamed_on(key):
+                value = COUNT.checked(value)
+        try:
+            kinds = list(itertools.islice(schedule(value, config), n_layer))
+        except KeyError as error:
+            raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
+        except (TypeError, ValueError, AttributeError):
+            raise InputError(f"{key} {quoted(value)}: not a layer schedule") from None
+        if len(kinds) < n_layer or not {"full", "windowed"} & set(kinds):
+            raise InputError(
+                f"{key} has {len(kinds)} entries for {n_layer} layers, or no attention"
+            )
+        return kinds
+    return []
+
+
+def layer_count(config: Config) -> int:
+    """How many layers there are; where no count says it, as many as a list has."""
+    kinds = config.get("layer_types") or config.get("layers_block_type")
+    pattern = config.get("hybrid_override_pattern")
+    if not kinds and isinstance(pattern, str):  # Nemotron: a letter each
+        kinds = list(pattern)
+    n_layer = count_at(config, "n_layer", len(kinds) if isinstance(kinds, list) else None)
+    if n_layer > len(LAYER_NUMBERS):
+        raise InputError(f"num_hidden_layers {n_layer}: more layers than any model has")
+    return n_layer
+
+
+def ignores_windows(known: Type) -> bool:
+    return "window" not in known and "layers" not in known
+
+
+def names_window(config: Config) -> bool:
+    """Whether a key for the window's width is there, whatever it holds."""
+    return not config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
+
+
+def mentions_window(config: Config) -> bool:
+    return names_window(config) or "use_sliding_window" in config
+
+
+def refuse_unknown_windows(config: Config, known: Type, window: int) -> None:
+    """InputError for a file without a schedule whose layers may still differ."""
+    which = known.get("window")
+    sets_window = window > 0 and which in ("listed", "set", "switched")
+    silent = which == "listed" and not mentions_window(config)
+    if "layers" in known or sets_window or silent:
+        raise InputError("no layer_types, so which layers are of which kind is not known")
+
+
+def complete_kinds(config: Config, known: Type, kinds: list[str], window: int) -> list[str]:
+    """The kinds of the layers as scheduled, all full without a schedule; InputError where windows
+    are hinted at, but not which layers have them or how wide they are.
+    """
+    if not kinds:
+        refuse_unknown_windows(config, known, window)
+        kinds = ["full"] * layer_count(config)
+    if known["type"].startswith("gemma4"):
+        kinds[-1] = "full"  # whatever the file says
+    if config.get("use_sliding_window") and not names_window(config):
+        raise InputError("no sliding_window, but windowed layers")
+    if "windowed" in kinds and not mentions_window(config):
+        raise InputError("no sliding_window, but windowed layers")
+    return kinds
+
+
+def layer_kinds(config: Config, known: Type) -> list[str]:
+    """The kind of each layer: "full", "windowed" or "none"."""
+    if config.get("compress_ratios") or config.get("compress_rates"):
+        return ["full"] * layer_count(config)
+    kinds = scheduled_kinds(config, known, layer_count(config))
+    window = window_keys(config)
+    kinds = complete_kinds(config, known, kinds, window)
+    if known.get("window") == "all" and window:
+        return ["windowed" if kind == "full" else kind for kind in kinds]
+    if ignores_windows(known):
+        return ["full" if kind == "windowed" else kind for kind in kinds]
+    return kinds
+
+
+def known_count(config: Config, quantity: str) -> int | None:
+    """The count under the first of a quantity's names that is present, 0 without one; None where
+    that is no count.
+    """
+    for key in NAMES.get(quantity, [quantity]):
+        value = config.get(key)
+        if value not in (None, 0, -1):
+            return value if type(value) is int and 0 < value <= MAX_COUNT else None
+    return 0
+
+
+def expert_counts(config: Config) -> Mapping[str, int] | None:
+    """How many experts there are and how many a token uses; empty without any, None where it is
+    not known.
+    """
+    experts = known_count(config, "n_expert")
+    active = known_count(config, "n_active")
+    if experts is None or active is None:
+        return None
+    mixture = experts > 1 and 0 < active <= experts
+    return {"n_expert": experts, "n_expert_active": active} if mixture else {}
+
+
+def mixer_parameters(layers: Sequence[Layers], hidden: int) -> int | None:
+    """Of all mixers; None where some are not known."""
+    total = 0
+    for n_layer, mixer in layers:
+        parameters = mixer.parameters(hidden)
+        if parameters is None:
+            return None
+        total += n_layer * parameters
+    return total
+
+
+def known_counts(config: Config, quantities: str) -> dict[str, int] | None:
+    """The counts of all these quantities; None where one is no count."""
+    sizes = {}
+    for quantity in quantities.split():
+        size = known_count(config, quantity)
+        if size is None:
+            return None
+        sizes[quantity] = size
+    return sizes
+
+
+def listed_experts(words: Sequence[Any]) -> int | None:
+    """How many layers have experts, by a word or a number for each; None: one is not known."""
+    known = all(isinstance(word, (str, int)) and word in EXPERTS_IN for word in words)
+    return [EXPERTS_IN[word] for word in words].count(True) if known else None
+
+
+def layers_with_experts(config: Config, n_layer: int) -> int | None:
+    """How many layers have experts, where any has: a list says it, or else a step from some layer
+    on. None: said in a way that is not known.
+    """
+    for key in ("mlp_layer_types", "moe_layer_freq"):
+        if isinstance(config.get(key), list):
+            return listed_experts(config[key][:n_layer])
+    sizes = known_counts(config, "expert_layer_period expert_layer_offset n_dense sparse_step")
+    dense = config.get("mlp_only_layers") or []
+    if sizes is None or not isinstance(dense, list):
+        return None
+    period = sizes["expert_layer_period"]
+    if period:  # Jamba
+        offset = sizes["expert_layer_offset"]
+        return len([i for i in range(n_layer) if i % period == offset])
+    step = max(sizes["sparse_step"], 1)
+    sparse = [i for i in range(sizes["n_dense"], n_layer) if (i + 1) % step == 0]
+    return len([i for i in sparse if i not in dense])
+
+
+def mlp_layers(config: Config, n_layer: int, experts: int) -> tuple[int, int] | None:
+    """How many layers have a dense MLP, and how many have experts; None where it is not known."""
+    pattern = config.get("hybrid_override_pattern") or config.get("layers_block_type")
+    if not isinstance(pattern, (str, list)):
+        pattern = []
+    names = [LAYER_KINDS.get(str(name)) for name in pattern]
+    if "mlp" in names:  # Nemotron: layers of their own
+        sparse = [name for name in pattern if name in ("E", "moe")]
+        return names.count("mlp") - len(sparse), len(sparse)
+    sparse_layers = layers_with_experts(config, n_layer) if experts > 1 else 0
+    if sparse_layers is None:
+        return None
+    if config.get("enable_moe_block"):  # Gemma 4: both in each layer
+        return n_layer, sparse_layers
+    return n_layer - sparse_layers, sparse_layers
+
+
+def is_mixture(config: Config, active: int) -> bool:
+    """Whether a file that names no number of experts means some all the same."""
+    named = any(config.get(key) is not None for key in NAMES["n_expert"])
+    return not named and bool(active or config.get("moe_intermediate_size"))
+
+
+def published_mlps(config: Config, known: Type, hidden: int, n_layer: int) -> Mlps | None:
+    """What a file says of MLPs; None where it does not say enough."""
+    sizes = known_counts(config, "n_expert n_active width expert_width n_shared shared_width")
+    if sizes is None:
+        return None
+    experts = sizes["n_expert"]
+    layers = mlp_layers(config, n_layer, experts)
+    if layers is None or (not experts and is_mixture(config, sizes["n_active"])):
+        return None
+    dense, sparse = layers
+    width = sizes["width"]
+    if not width and "mlp" in known:
+        width = 4 * hidden
+    expert_width = sizes["expert_width"]
+    shared_width = sizes["n_shared"] * expert_width
+    if not shared_width or config.get("moe_shared_expert_intermediate_size"):  # Nemotron
+        shared_width = sizes["shared_width"]
+    if (dense and not width) or (sparse and not expert_width):
+        return None
+    if sparse and not 0 < sizes["n_active"] <= experts:
+        return None
+    return Mlps(dense, sparse, width, experts, sizes["n_active"], expert_width, shared_width)
+
+
+def parameter_counts(
+    config: Config, known: Type, layers: Sequence[Layers], hidden: int, n_layer: int
+) -> dict[str, int]:
+    """All and active: embeddings, mixers, MLPs, experts and routers, without norms and biases.
+    Nothing where there are weights of other kinds, or not enough is said.
+    """
+    activation = next((config[key] for key in NAMES["activation"] if config.get(key)), "")
+    other = ("hidden_size_per_layer_input", "moe_latent_size")
+    if "weights" in known or any(config.get(key) for key in other):
+        return {}
+    if not activation and "mlp" not in known:
+        return {}
+    mixers = mixer_parameters(layers, hidden)
+    mlps = published_mlps(config, known, hidden, n_layer)
+    vocabulary = known_count(config, "vocab_size")
+    if mixers is None or mlps is None or not vocabulary:
+        return {}
+    gated = activation in ("silu", "swiglu") or "gemma" in known["type"]
+    matrices = hidden * (3 if gated else 2)  # of an MLP, for each unit of its width
+    embeddings = 1 if config.get("tie_word_embeddings", "tied" in known) else 2
+    dense = matrices * (mlps.dense * mlps.width + mlps.sparse * mlps.shared_width)
+    routers = mlps.sparse * mlps.experts * hidden
+    always = embeddings * vocabulary * hidden + mixers + dense + routers
+    expert = mlps.sparse * matrices * mlps.expert_width  # one in each layer that has some
+    counts = {"params_b": always + mlps.experts * expert}
+    if mlps.sparse:
+        counts["active_params_b"] = always + mlps.active * expert
+    return counts
+
+
+def whole_figures(
+    config: Config, known: Type, layers: Sequence[Layers], kinds: Sequence[str]
+) -> dict[str, Any]:
+    """Figures of the whole model by the config's keys, as far as they are known."""
+    figures: dict[str, Any] = {"n_layer": len(kinds)}
+    hidden = known_count(config, "hidden")
+    if not hidden:
+        return figures
+    figures["hidden_size"] = hidden
+    experts = expert_counts(config)
+    if experts is None:
+        return figures
+    figures.update(experts)
+    if "none" not in kinds and ("states" in known or "state" not in kinds):
+        figures.update(parameter_counts(config, known, layers, hidden, len(kinds)))
+    return figures
+
+
+def compressed_parameters(
+    config: Config, n_head: int, dim: int, indexer: Indexer | None, ratio: int
+) -> int | None:
+    """Of one layer (transformers 5.24): queries by way of a latent, K = V, an output in groups by
+    way of a latent, and the compressor.
+    """
+    sizes = known_counts(config, "hidden q_lora_rank o_lora_rank o_groups")
+    if sizes is None or 0 in sizes.values():
+        return None
+    hidden = sizes["hidden"]
+    rank = sizes["q_lora_rank"]
+    outputs = (
+        sizes["o_lora_rank"] * n_head * dim + sizes["o_groups"] * sizes["o_lora_rank"] * hidden
+    )
+    total = hidden * rank + rank + rank * n_head * dim + hidden * dim + dim + outputs + n_head
+    if indexer:
+        width = indexer.dim_head
+        total += 4 * hidden * dim + 9 * dim + 4 * hidden * width + 9 * width
+        return total + rank * indexer.n_head * width + hidden * indexer.n_head
+    return total + 2 * hidden * dim + 129 * dim if ratio else total
+
+
+def compressed_mixer(config: Config, ratio: int) -> Mixer:
+    """DeepSeek-V4's layer of a ratio."""
+    n_head = count_at(config, "n_head")
+    dim = count_at(config, "dim_head")
+    indexer = None
+    if ratio == 4:
+        heads = count_at(config, "index_n_heads")
+        topk = count_at(config, "index_topk")
+        indexer = latent_indexer(heads, count_at(config, "index_head_dim"), topk)
+    return CompressedAttention(
+        n_head=n_head,
+        dim_qk=dim,
+        qk_rope_head_dim=count_at(config, "qk_rope_head_dim"),
+        window=count_at(config, "sliding_window", 128),
+        ratio=ratio,
+        indexer=indexer,
+        weights=compressed_parameters(config, n_head, dim, indexer, ratio),
+    )
+
+
+def compression_ratios(config: Config, n_layer: int) -> list[int]:
+    """Tokens of a compressed row, of each layer; none where a file has no compressed rows."""
+    ratios = config.get("compress_ratios")
+    names = config.get("layer_types")
+    if not ratios and config.get("compress_rates") and isinstance(names, list):
+        ratios = [COMPRESSION_NAMES.get(str(name), 0) for name in names]
+    if not ratios:
+        return []
+    if not isinstance(ratios, list) or len(ratios) < n_layer:
+        raise InputError(f"compress_ratios {quoted(ratios)}: not a ratio for each layer")
+    for ratio in ratios[:n_layer]:
+        if ratio not in (0, 4, 128):
+            raise InputError(
+                f"compress_ratios {quoted(ratio)}: rows of so many tokens, not modelled"
+            )
+    return ratios[:n_layer]
+
+
+def borrowing_layers(config: Config, n_layer: int) -> Collection[int]:
+    """The layers that keep no rows, and read those of an earlier one."""
+    shared = count_at(config, "num_kv_shared_layers", 0)
+    if shared:  # Gemma 3n and 4
+        if shared >= n_layer:
+            raise InputError(f"num_kv_shared_layers {shared} of {n_layer} layers")
+        return range(n_layer - shared, n_layer)
+    if config.get("use_cla"):  # Hunyuan: the first of each few keeps rows for the others
+        factor = count_at(config, "cla_share_factor")
+        return [i for i in range(n_layer) if i % factor]
+    return ()
+
+
+def kind_overrides(config: Config, kind: str) -> Config:
+    """What keys for one kind of layers say, under the keys for all: swa_head_dim as head_dim. Where
+    single layers are described the keys for kinds are leftovers.
+    """
+    if config["per_layer_config"]:
+        return {}
+    overrides = {}
+    for key, value in config.items():
+        plain_key = re.sub(KIND_PARTS[kind], "", key)
+        named = plain_key != key and plain_key in ALL_ALIASES and value is not None
+        # Gemma 4 uses num_global_key_value_heads only where keys are values too.
+        unused = "global_key" in key and not config.get("attention_k_eq_v")
+        if named and not unused:
+            overrides[plain_key] = value
+    return overrides
+
+
+def list_entries(config: Config, i: int) -> Config:
+    """What lists with an entry a layer say, under the keys for all."""
+    overrides = {}
+    for key, value in config.items():
+        if key.endswith("_per_layer") and isinstance(value, list):
+            if i >= len(value):
+                raise InputError(f"{key} has only {len(value)} entries")
+            overrides[key.removesuffix("_per_layer")] = value[i]
+    return overrides
+
+
+def of_layer(config: Config, kind: str, i: int) -> Config:
+    """The config as layer i sees it: what is said of its kind, or of it alone, on top."""
+    seen = {**kind_overrides(config, kind), **list_entries(config, i)}
+    if kind == "windowed" and isinstance(config.get("attention_other_setting"), dict):
+        seen.update(config["attention_other_setting"])  # Step 3.5
+    if config.get("block_configs"):
+        seen.update(config["block_configs"][i]["attention"])  # Nemotron-NAS
+    seen.update(config["per_layer_config"].get(i, {}))
+    if kind == "full" and seen.get("sliding_window"):
+        raise InputError(f"sliding_window of layer {i}, but that is a full one")
+    return {**config, **seen}
+
+
+def indexer_of(config: Config, latent: bool) -> Indexer | None:
+    """What finds the best keys, where a file says how many."""
+    if latent and config.get("index_topk"):
+        heads = count_at(config, "index_n_heads")
+        return latent_indexer(
+            heads, count_at(config, "index_head_dim"), count_at(config, "index_topk")
+        )
+    sparse = config.get("sparse_attention_config")
+    if isinstance(sparse, dict) and sparse.get("sparse_topk_blocks"):
+        keys = count_at(sparse, "sparse_topk_blocks") * count_at(sparse, "sparse_block_size")
+        heads = count_at(sparse, "sparse_num_index_heads")
+        return grouped_indexer(heads, count_at(sparse, "sparse_index_dim"), keys)
+    if config.get("index_topk_blocks"):
+        keys = count_at(config, "index_topk_blocks") * count_at(config, "index_block_size")
+        heads = count_at(config, "index_n_heads")
+        return grouped_indexer(heads, count_at(config, "index_head_dim"), keys)
+    return None
+
+
+def owns_indexer(config: Config, i: int) -> bool:
+    """Whether layer i has an indexer of its own (GLM-5)."""
+    types = config.get("indexer_types")
+    pattern = config.get("index_topk_pattern")
+    if isinstance(types, list) and i < len(types):
+        return bool(types[i] == "full")
+    if isinstance(pattern, str) and i < len(pattern):
+        return pattern[i] != "S"
+    offset = count_at(config, "index_skip_topk_offset", 0)
+    period = count_at(config, "index_topk_freq", 1)
+    return max(i - offset + 1, 0) % period == 0
+
+
+def is_indexed(config: Config, i: int) -> bool:
+    """Whether layer i reads the keys of an indexer, where the file has one (MiniMax-M3)."""
+    names = config.get("layer_types")
+    if isinstance(names, list) and "minimax_m3_sparse" in names:
+        return bool(names[i] == "minimax_m3_sparse")
+    sparse = config.get("sparse_attention_config")
+    flags = sparse.get("sparse_attention_freq") if isinstance(sparse, dict) else None
+    return bool(flags[i]) if isinstance(flags, list) and i < len(flags) else True
+
+
+def is_multi_query(config: Config) -> bool:
+    """Whether all query heads share one K/V head, by the ways of saying so without a number."""
+    if "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}":
+        return True
+    named = {key for key in NAMES["n_kv_head"] if config.get(key) is not None}
+    named.discard("num_kv_heads")  # Falcon 7B has it, and does not use it
+    several = named or config.get("new_decoder_architecture")
+    return bool(config.get("multi_query") and not several)
+
+
+def key_value_heads(config: Config, n_head: int, known: Type) -> int:
+    """Key/value heads of a layer, by the many ways of saying so."""
+    if config.get("multi_query_attention"):  # ChatGLM
+        return count_at(config, "multi_query_group_num")
+    for key in (
+        "n_shared_head",
+        "n_heads_in_group",
+    ):  # PLaMo, Nemotron-NAS: query heads of each
+        if config.get(key):
+            group = count_at(config, key)
+            if n_head % group:
+                raise InputError(f"{key} {group} does not divide {n_head} heads")
+            return n_head // group
+    if is_multi_query(config):
+        return 1
+    null = "num_key_value_heads" in config and config["num_key_value_heads"] is None
+    if known.get("kv_heads") == "unknown":
+        return count_at({} if null else config, "n_kv_head")
+    if null:
+        return n_head  # whatever other names say
+    return count_at(config, "n_kv_head", known.get("kv_heads", n_head))
+
+
+def head_width(config: Config, n_head: int, known: Type) -> int:
+    """Width of a head: said, its class's, or the hidden size over the heads."""
+    class_width = known.get("head_dim", 0)
+    derivable = class_width != "unknown"
+    default = 0
+    if derivable and "head_dim" not in config:  # a null overrides the class's
+        default = class_width
+    width = count_at(config, "dim_head", default)
+    if width:
+        return width
+    all_heads = count_at(config, "attention_projection_size", 0)  # Yuan 2
+    if not all_heads:
+        all_heads = count_at(config, "hidden")
+    if all_heads % n_head or not derivable:
+        raise InputError(f"no head_dim, and hidden_size {all_heads} is not {n_head} heads")
+    return all_heads // n_head
+
+
+def layer_mask(config: Config, kind: str) -> Mask:
+    if kind != "windowed":
+        return Mask()
+    keys = window_keys(config)
+    return Mask(chunk=keys) if config.get("attention_chunk_size") else Mask(window=keys)
+
+
+def layer_mixer(config: Config, kind: str, known: Type) -> GroupedAttention | LatentAttention:
+    """The attention of one layer, as it sees the config."""
+    n_head = count_at(config, "n_head")
+    mask = layer_mask(config, kind)
+    latent = config.get("kv_lora_rank") or "latent" in known
+    if latent and config.get("use_mla") is not False:
+        if known["type"] == "minicpm3":
+            config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
+        widths: dict[str, Any] = {key: count_at(config, key) for key in LATENT_KEYS}
+        widths["q_lora_rank"] = known_count(config, "q_lora_rank")
+        return made_latent(widths, n_head, mask)
+    dim_head = head_width(config, n_head, known)
+    widths = {"n_kv_head": key_value_heads(config, n_head, known), "dim_head": dim_head}
+    if known["type"] == "unchecked" or known["type"].startswith("mimo_v2"):
+        widths["v_head_dim"] = count_at(config, "v_head_dim", dim_head)
+    mixer = made_grouped(widths, n_head, mask)
+    gated = known["type"] in GATED_TYPES and config.get("attn_output_gate") is not False
+    alike = bool(kind == "full" and config.get("attention_k_eq_v"))  # Gemma 4
+    return mixer._replace(gated=gated, values_are_keys=alike)
+
+
+def layer_mixers(config: Config, kind: str, known: Type, i: int) -> list[Mixer]:
+    """The mixers of layer i: attention, a state, both, or none that is known."""
+    family = STATE_FAMILIES.get(known.get("states", ""))
+    mixers: list[Mixer] = []
+    if kind in ("full", "windowed"):
+        seen = of_layer(config, kind, i)
+        attention = layer_mixer(seen, kind, known)
+        mixers.append(attention)
+        latent = isinstance(attention, LatentAttention)
+        indexer = indexer_of(config, latent) if kind == "full" else None
+        if indexer and is_indexed(config, i):
+            owner = owns_indexer(config, i) if latent else True
+            mixers = [IndexedAttention(attention, indexer, owner)]
+    if family and (kind == "state" or (kind == "full" and "beside" in known)):
+        state = family(config)._replace(state_dtype=state_dtype(config), beside=bool(mixers))
+        mixers.append(state)
+    return mixers
+
+
+def counted_layers(config: Config, known: Type, kinds: Sequence[str]) -> tuple[Layers, ...]:
+    """The layers with a mixer, those with the same together, by their kinds' names."""
+    counts = collections.Counter[Mixer]()
+    ratios = compression_ratios(config, len(kinds))
+    if ratios:
+        for ratio in ratios:
+            counts[compressed_mixer(config, ratio)] += 1
+        kinds = ()
+    borrowing = borrowing_layers(config, len(kinds))
+    for i, kind in enumerate(kinds):
+        for mixer in layer_mixers(config, kind, known, i):
+            if i in borrowing and isinstance(mixer, GroupedAttention):
+                mixer = mixer._replace(borrows=True)  # noqa: PLW2901
+            counts[mixer] += 1
+    layers = [Layers(n_layer, mixer) for mixer, n_layer in counts.items()]
+    return tuple(sorted(layers, key=lambda kind: kind.mixer.kind))
+
+
+def reading_notes(config: Config, known: Type, layers: Iterable[Layers]) -> Lines:
+    """What a user has to know of how a config was read."""
+    sparse = [kind for kind in layers if kind.mixer.kind in ("indexed", "compressed")]
+    for key in (
+        "index_topk",
+        "sparse_config",
+        "index_topk_blocks",
+        "sparse_attention_config",
+    ):
+        if config.get(key) and not sparse:
+            yield f"{key}, sparse attention, is counted as dense"
+    window = window_keys(config)
+    if window and ignores_windows(known) and not sparse:
+        yield f"sliding_window {window}: its class ignores it, some engines do not"
+    if known["type"] == "unchecked":
+        shapes = []
+        for n_layer, mixer in layers:
+            heads = f"{mixer.n_head} heads, {mixer.n_kv_head} K/V"
+            shapes.append(f"{n_layer} {mixer.kind}, {heads}")
+        model_type = quoted(config.get("model_type"))
+        yield f"model_type {model_type} was not checked: read as {' + '.join(shapes)}"
+
+
+def published_model(document: object, name: str | None, source: str) -> Model:
+    """The model that a published config describes; InputError for what is not known to be read
+    right.
+    """
+    scope = text_scope(document)
+    known = checked_type(scope.get("model_type"))
+    config = with_defaults(scope, known["type"])
+    refuse_unmodelled(config, known)
+    kinds = layer_kinds(config, known)
+    layers = counted_layers(config, known, kinds)
+    if known["type"] == "longcat_flash":  # two latent attentions in each layer
+        layers = tuple([Layers(2 * n_layer, mixer) for n_layer, mixer in layers])
+    figures = whole_figures(config, known, layers, kinds)
+    unknown_states = 0 if "states" in known else kinds.count("state")
+    return Model(
+        name=name,
+        n_layer=len(kinds),
+        layers=layers,
+        params=read_parameters(figures),
+        figures=figures,
+        source=source,
+        published=True,
+        n_layer_idle=kinds.count("none") + unknown_states,
+        notes=tuple(reading_notes(config, known, layers)),
+    )
 
 
 class ConfigFile(NamedTuple):
@@ -2599,163 +3328,163 @@ TEXT_SCOPES = (
 # The model types whose reading was checked, against transformers 5.23 or their own code; those of
 # the last row were not.
 TYPES = """\
-type                   layers  states      beside  window    latent  kv_heads  head_dim  tied  mlp  weights  schedule                    needs
-afmoe                  -       -           -       listed    -              -       128  -     -    other    -
-axk1                   -       -           -       -         yes            -         -  -     -    -        -
-axk2                   -       -           -       -         yes            -         -  -     -    other    -
-bailing_hybrid         differ  bailing     -       -         yes            -         -  -     -    -        -
-bamba                  differ  mamba2      -       -         -              8         -  -     -    -        -
-beam                   -       -           -       listed    -              8       128  -     -    other    -
-bitnet                 -       -           -       -         -              5         -  -     -    other    -
-blip_text_model        -       -           -       -         -              -         -  -     -    other    -
-bloom                  -       -           -       -         -              -         -  yes   4x   -        -
-chameleon              -       -           -       -         -             32         -  -     -    -        -
-codegen                -       -           -       -         -              -         -  -     4x   -        -
-cohere                 -       -           -       -         -              -         -  yes   -    -        -
-cohere2                -       -           -       listed    -              -         -  -     -    -        -
-cohere2_moe            -       -           -       listed    -              -       128  -     -    -        -
-cohere_compass_text    -       -           -       listed    -              -         -  -     -    -        -
-cosmos3_edge_text      -       -           -       -         -              8       128  -     -    -        -
-cpmant                 -       -           -       -         -              -       128  -     -    -        -
-csm                    -       -           -       -         -              8         -  -     -    other    -
-cwm                    -       -           -       listed    -              8       128  -     -    -        -
-dbrx                   -       -           -       -         -        unknown         -  -     -    -        -
-deepseek_v2            -       -           -       -         yes            -         -  -     -    -        -
-deepseek_v3            -       -           -       -         yes            -         -  -     -    -        -
-deepseek_v32           -       -           -       -         yes            -         -  -     -    -        -
-deepseek_v4            -       -           -       -         -              -         -  -     -    -        -
-gemma3n_text           -       -           -       listed    -              2       256  yes   -    other    -
-mimo_v2_flash          -       -           -       listed    -              4       192  -     -    -        -
-mimo_v2                -       -           -       listed    -        unknown   unknown  -     -    other    -
-longcat_flash          -       -           -       -         yes            -         -  -     -    other    -
-dots1                  -       -           -       listed    -             32         -  -     -    -        -
-emu3_text_model        -       -           -       -         -              8         -  -     -    -        -
-ernie4_5               -       -           -       -         -              2       128  -     -    -        -
-ernie4_5_moe           -       -           -       -         -              4         -  -     -    -        -
-ernie4_5_vl_moe_text   -       -           -       -         -              4         -  -     -    -        -
-evolla                 -       -           -       -         -              8         -  -     -    other    -
-exaone4                -       -           -       listed    -             32         -  -     -    -        -
-exaone_moe             -       -           -       listed    -             32         -  -     -    -        -
-falcon                 -       -           -       -         -              -         -  yes   4x   -        -
-falcon_h1              -       mamba2      yes     -         -              8         -  -     -    -        -
-flint                  -       -           -       listed    -              4       128  -     -    -        -
-gemma                  -       -           -       -         -             16       256  yes   -    -        -
-gemma2                 -       -           -       listed    -              4       256  yes   -    -        -
-gemma3_text            -       -           -       listed    -              4       256  yes   -    -        -
-gemma4_text            -       -           -       listed    -              4       256  yes   -    -        -
-gemma4_unified_text    -       -           -       listed    -              4       256  yes   -    -        -
-glm                    -       -           -       -         -              2       128  -     -    -        -
-glm4                   -       -           -       -         -              2       128  -     -    -        -
-glm4_moe               -       -           -       -         -              8         -  -     -    -        -
-glm4_moe_lite          -       -           -       -         yes            -         -  -     -    -        -
-glm4v_moe_text         -       -           -       -         -              8         -  -     -    -        -
-glm4v_text             -       -           -       -         -              2         -  -     -    -        -
-glm_image_text         -       -           -       -         -              2         -  -     -    other    -
-glm_moe_dsa            -       -           -       -         yes            -         -  -     -    -        -
-glm_ocr_text           -       -           -       -         -              8         -  -     -    -        -
-gpt2                   -       -           -       -         -              -         -  yes   4x   -        -
-gpt_bigcode            -       -           -       -         -              -         -  yes   4x   -        -
-gpt_neo                differ  -           -       -         -              -         -  yes   4x   -        -
-gpt_oss                -       -           -       listed    -              8        64  -     -    -        -
-gptj                   -       -           -       -         -              -         -  -     4x   -        -
-granite_docling_text   -       -           -       -         -              4         -  -     -    -        -
-granite_swa            -       -           -       listed    -              4         -  -     -    -        -
-granitemoe_swa         -       -           -       listed    -              -         -  -     -    -        -
-granitemoehybrid       differ  mamba2      -       -         -              -         -  -     -    -        -
-helium                 -       -           -       -         -             20       128  -     -    -        -
-hrm_text               -       -           -       -         -              -       128  -     -    other    -                           num_layers_per_stack
-hy_v3                  -       -           -       -         -              8       128  -     -    -        -
-hy_v4                  -       -           -       -         yes            -         -  -     -    other    -
-idefics                -       -           -       -         -              -         -  -     -    other    -
-inkling2_text          -       -           -       listed    -              8       128  -     -    other    -                           swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
-inkling_text           -       -           -       listed    -              8       128  -     -    -        -                           swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
-internlm3              -       -           -       -         -              2       128  -     -    -        -
-iquestcoder            -       -           -       -         -              8       128  -     -    -        -
-jamba                  differ  mamba1      -       -         -              8         -  -     -    -        attn_layer_period
-jetmoe                 -       -           -       -         -             16       128  -     -    other    -
-kimi_linear            differ  kda         -       -         yes            -         -  -     -    -        -
-kolibri1               -       -           -       listed    -              4       128  -     -    -        -
-laguna                 -       -           -       listed    -              8       128  -     -    -        -
-lfm2                   differ  convolution -       -         -              8         -  -     -    -        -
-lfm2_moe               differ  convolution -       -         -              8         -  -     -    -        -
-lfm3                   differ  convolution -       -         -              4       128  -     -    -        -
-llama4_text            -       -           -       listed    -              8       128  -     -    -        no_rope_layers
-mellum                 -       -           -       listed    -              4       128  -     -    -        -
-minicpm3               -       -           -       -         yes            -         -  -     -    -        -
-minimax                differ  lightning   -       all       -              8         -  -     -    -        -
-minimax_m2             -       -           -       -         -              8       128  -     -    -        -
-minimax_m3_vl_text     -       -           -       -         -              4       128  -     -    -        -
-ministral              -       -           -       all       -              8         -  -     -    -        -
-ministral3             -       -           -       all       -              8       128  -     -    -        -
-mistral                -       -           -       all       -              8         -  -     -    -        -
-mistral4               -       -           -       -         yes            -         -  -     -    -        -
-mixtral                -       -           -       all       -              8         -  -     -    -        -
-mllama_text_model      differ  -           -       -         -              8         -  -     -    -        -
-modernbert-decoder     -       -           -       listed    -              -         -  -     -    other    global_attn_every_n_layers
-molmo2_text            -       -           -       -         -              8       128  -     -    -        -
-moshi                  -       -           -       listed    -              -         -  -     -    other    -
-mpt                    -       -           -       -         -              -         -  yes   4x   -        -
-muse_glimmer_text      -       -           -       listed    -              2       128  -     -    other    -
-muse_spark_text        -       -           -       listed    -             16        64  -     -    other    -
-nemotron               -       -           -       -         -        unknown         -  -     -    -        -
-nemotron_h             differ  mamba2      -       -         -              8       128  -     -    -        -
-olmo3                  -       -           -       listed    -              -         -  -     -    -        -
-olmo_hybrid            differ  gdn         -       -         -              -         -  -     -    -        -
-olmoe                  -       -           -       all       -              -         -  -     -    -        -
-opt                    -       -           -       -         -              -         -  yes   -    -        -
-paddleocr_vl_text      -       -           -       -         -              2       128  -     -    -        -
-phi3                   -       -           -       all       -              -         -  -     -    -        -
-phi4_multimodal        -       -           -       all       -              8         -  -     -    -        -
-phimoe                 -       -           -       all       -              8         -  -     -    -        -
-qwen2                  -       -           -       switched  -             32         -  -     -    -        max_window_layers
-qwen2_5_omni_text      -       -           -       switched  -              4         -  -     -    -        max_window_layers
-qwen2_5_vl_text        -       -           -       switched  -              8         -  -     -    -        max_window_layers
-qwen2_moe              -       -           -       listed    -             16         -  -     -    -        -
-qwen2_vl_text          -       -           -       switched  -              8         -  -     -    -        max_window_layers
-qwen3                  -       -           -       switched  -             32       128  -     -    -        max_window_layers
-qwen3_5_moe_text       differ  gdn         -       -         -              2       256  -     -    -        -
-qwen3_5_text           differ  gdn         -       -         -              4       256  -     -    -        -
-qwen3_moe              -       -           -       listed    -              4         -  -     -    -        -
-qwen3_next             differ  gdn         -       -         -              2       256  -     -    -        -
-qwen3_omni_moe_text    -       -           -       -         -              4         -  -     -    -        -
-qwen3_vl_moe_text      -       -           -       -         -             16         -  -     -    -        -
-qwen3_vl_text          -       -           -       -         -             32       128  -     -    -        -
-recurrent_gemma        differ  rg_lru      -       all       -              -         -  -     -    other    -                           attention_window_size
-seed_oss               -       -           -       -         -              8       128  -     -    -        -
-smollm3                -       -           -       listed    -              4         -  -     -    -        -
-solar_open             -       -           -       -         -              8       128  -     -    -        -
-stablelm               -       -           -       -         -             32         -  -     -    -        -
-starcoder2             -       -           -       all       -              2         -  yes   -    -        -
-step3_text             -       -           -       -         -              -         -  -     -    other    -
-step3p5                -       -           -       listed    -              8       128  -     -    -        -
-vaultgemma             -       -           -       listed    -              4       256  -     -    -        -
-voxtral_realtime_text  -       -           -       all       -              8         -  -     -    other    -                           sliding_window
-youtu                  -       -           -       -         yes            -         -  -     -    -        -
-zamba                  differ  mamba1      yes     -         -             16   unknown  -     -    other    -
-zamba2                 differ  mamba2      yes     -         -        unknown   unknown  -     -    other    -                           attention_head_dim
-zaya                   differ  -           -       -         -              2       128  -     -    other    -
-RefinedWeb             -       -           -       -         -              -         -  yes   4x   -        -
-RefinedWebModel        -       -           -       -         -              -         -  yes   4x   -        -
-btlm                   -       -           -       -         -              -         -  -     -    other    -
-bunny-phi              -       -           -       -         -              -         -  -     -    other    -
-chatglm                -       -           -       -         -              -         -  -     -    other    -
-codeshell              -       -           -       -         -              -         -  -     -    other    -
-cogvlm                 -       -           -       -         -              -         -  -     -    other    -
-deci                   -       -           -       -         -        unknown         -  -     -    other    -
-hf_olmo                -       -           -       -         -              -         -  -     -    other    -
-jais                   -       -           -       -         -              -         -  -     -    other    -
-kimi_k2                -       -           -       -         yes            -         -  -     -    -        -
-minicpm                -       -           -       -         -              -         -  -     -    other    -
-mixformer-sequential   -       -           -       -         -              -         -  -     -    other    -
-molmo                  -       -           -       -         -              -         -  -     -    other    -
-moss                   -       -           -       -         -              -         -  -     -    other    -
-nemotron-nas           differ  -           -       -         -        unknown         -  -     -    other    -
-phi-msft               -       -           -       -         -              -         -  -     -    other    -
-plamo                  -       -           -       -         -              -         -  -     -    other    -
-qwen                   -       -           -       -         -              -         -  -     -    other    -
-telechat               -       -           -       -         -              -         -  -     -    other    -
-yuan                   -       -           -       -         -              -         -  -     -    other    -
-unchecked              -       -           -       set       -        unknown         -  -     -    other    -
+type                  layers states      beside window   latent kv_heads head_dim tied mlp weights schedule                   needs
+afmoe                 -      -           -      listed   -      -        128      -    -   other   -                          -
+axk1                  -      -           -      -        yes    -        -        -    -   -       -                          -
+axk2                  -      -           -      -        yes    -        -        -    -   other   -                          -
+bailing_hybrid        differ bailing     -      -        yes    -        -        -    -   -       -                          -
+bamba                 differ mamba2      -      -        -      8        -        -    -   -       -                          -
+beam                  -      -           -      listed   -      8        128      -    -   other   -                          -
+bitnet                -      -           -      -        -      5        -        -    -   other   -                          -
+blip_text_model       -      -           -      -        -      -        -        -    -   other   -                          -
+bloom                 -      -           -      -        -      -        -        yes  4x  -       -                          -
+chameleon             -      -           -      -        -      32       -        -    -   -       -                          -
+codegen               -      -           -      -        -      -        -        -    4x  -       -                          -
+cohere                -      -           -      -        -      -        -        yes  -   -       -                          -
+cohere2               -      -           -      listed   -      -        -        -    -   -       -                          -
+cohere2_moe           -      -           -      listed   -      -        128      -    -   -       -                          -
+cohere_compass_text   -      -           -      listed   -      -        -        -    -   -       -                          -
+cosmos3_edge_text     -      -           -      -        -      8        128      -    -   -       -                          -
+cpmant                -      -           -      -        -      -        128      -    -   -       -                          -
+csm                   -      -           -      -        -      8        -        -    -   other   -                          -
+cwm                   -      -           -      listed   -      8        128      -    -   -       -                          -
+dbrx                  -      -           -      -        -      unknown  -        -    -   -       -                          -
+deepseek_v2           -      -           -      -        yes    -        -        -    -   -       -                          -
+deepseek_v3           -      -           -      -        yes    -        -        -    -   -       -                          -
+deepseek_v32          -      -           -      -        yes    -        -        -    -   -       -                          -
+deepseek_v4           -      -           -      -        -      -        -        -    -   -       -                          -
+gemma3n_text          -      -           -      listed   -      2        256      yes  -   other   -                          -
+mimo_v2_flash         -      -           -      listed   -      4        192      -    -   -       -                          -
+mimo_v2               -      -           -      listed   -      unknown  unknown  -    -   other   -                          -
+longcat_flash         -      -           -      -        yes    -        -        -    -   other   -                          -
+dots1                 -      -           -      listed   -      32       -        -    -   -       -                          -
+emu3_text_model       -      -           -      -        -      8        -        -    -   -       -                          -
+ernie4_5              -      -           -      -        -      2        128      -    -   -       -                          -
+ernie4_5_moe          -      -           -      -        -      4        -        -    -   -       -                          -
+ernie4_5_vl_moe_text  -      -           -      -        -      4        -        -    -   -       -                          -
+evolla                -      -           -      -        -      8        -        -    -   other   -                          -
+exaone4               -      -           -      listed   -      32       -        -    -   -       -                          -
+exaone_moe            -      -           -      listed   -      32       -        -    -   -       -                          -
+falcon                -      -           -      -        -      -        -        yes  4x  -       -                          -
+falcon_h1             -      mamba2      yes    -        -      8        -        -    -   -       -                          -
+flint                 -      -           -      listed   -      4        128      -    -   -       -                          -
+gemma                 -      -           -      -        -      16       256      yes  -   -       -                          -
+gemma2                -      -           -      listed   -      4        256      yes  -   -       -                          -
+gemma3_text           -      -           -      listed   -      4        256      yes  -   -       -                          -
+gemma4_text           -      -           -      listed   -      4        256      yes  -   -       -                          -
+gemma4_unified_text   -      -           -      listed   -      4        256      yes  -   -       -                          -
+glm                   -      -           -      -        -      2        128      -    -   -       -                          -
+glm4                  -      -           -      -        -      2        128      -    -   -       -                          -
+glm4_moe              -      -           -      -        -      8        -        -    -   -       -                          -
+glm4_moe_lite         -      -           -      -        yes    -        -        -    -   -       -                          -
+glm4v_moe_text        -      -           -      -        -      8        -        -    -   -       -                          -
+glm4v_text            -      -           -      -        -      2        -        -    -   -       -                          -
+glm_image_text        -      -           -      -        -      2        -        -    -   other   -                          -
+glm_moe_dsa           -      -           -      -        yes    -        -        -    -   -       -                          -
+glm_ocr_text          -      -           -      -        -      8        -        -    -   -       -                          -
+gpt2                  -      -           -      -        -      -        -        yes  4x  -       -                          -
+gpt_bigcode           -      -           -      -        -      -        -        yes  4x  -       -                          -
+gpt_neo               differ -           -      -        -      -        -        yes  4x  -       -                          -
+gpt_oss               -      -           -      listed   -      8        64       -    -   -       -                          -
+gptj                  -      -           -      -        -      -        -        -    4x  -       -                          -
+granite_docling_text  -      -           -      -        -      4        -        -    -   -       -                          -
+granite_swa           -      -           -      listed   -      4        -        -    -   -       -                          -
+granitemoe_swa        -      -           -      listed   -      -        -        -    -   -       -                          -
+granitemoehybrid      differ mamba2      -      -        -      -        -        -    -   -       -                          -
+helium                -      -           -      -        -      20       128      -    -   -       -                          -
+hrm_text              -      -           -      -        -      -        128      -    -   other   -                          num_layers_per_stack
+hy_v3                 -      -           -      -        -      8        128      -    -   -       -                          -
+hy_v4                 -      -           -      -        yes    -        -        -    -   other   -                          -
+idefics               -      -           -      -        -      -        -        -    -   other   -                          -
+inkling2_text         -      -           -      listed   -      8        128      -    -   other   -                          swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
+inkling_text          -      -           -      listed   -      8        128      -    -   -       -                          swa_num_key_value_heads,swa_num_attention_heads,swa_head_dim
+internlm3             -      -           -      -        -      2        128      -    -   -       -                          -
+iquestcoder           -      -           -      -        -      8        128      -    -   -       -                          -
+jamba                 differ mamba1      -      -        -      8        -        -    -   -       attn_layer_period          -
+jetmoe                -      -           -      -        -      16       128      -    -   other   -                          -
+kimi_linear           differ kda         -      -        yes    -        -        -    -   -       -                          -
+kolibri1              -      -           -      listed   -      4        128      -    -   -       -                          -
+laguna                -      -           -      listed   -      8        128      -    -   -       -                          -
+lfm2                  differ convolution -      -        -      8        -        -    -   -       -                          -
+lfm2_moe              differ convolution -      -        -      8        -        -    -   -       -                          -
+lfm3                  differ convolution -      -        -      4        128      -    -   -       -                          -
+llama4_text           -      -           -      listed   -      8        128      -    -   -       no_rope_layers             -
+mellum                -      -           -      listed   -      4        128      -    -   -       -                          -
+minicpm3              -      -           -      -        yes    -        -        -    -   -       -                          -
+minimax               differ lightning   -      all      -      8        -        -    -   -       -                          -
+minimax_m2            -      -           -      -        -      8        128      -    -   -       -                          -
+minimax_m3_vl_text    -      -           -      -        -      4        128      -    -   -       -                          -
+ministral             -      -           -      all      -      8        -        -    -   -       -                          -
+ministral3            -      -           -      all      -      8        128      -    -   -       -                          -
+mistral               -      -           -      all      -      8        -        -    -   -       -                          -
+mistral4              -      -           -      -        yes    -        -        -    -   -       -                          -
+mixtral               -      -           -      all      -      8        -        -    -   -       -                          -
+mllama_text_model     differ -           -      -        -      8        -        -    -   -       -                          -
+modernbert-decoder    -      -           -      listed   -      -        -        -    -   other   global_attn_every_n_layers -
+molmo2_text           -      -           -      -        -      8        128      -    -   -       -                          -
+moshi                 -      -           -      listed   -      -        -        -    -   other   -                          -
+mpt                   -      -           -      -        -      -        -        yes  4x  -       -                          -
+muse_glimmer_text     -      -           -      listed   -      2        128      -    -   other   -                          -
+muse_spark_text       -      -           -      listed   -      16       64       -    -   other   -                          -
+nemotron              -      -           -      -        -      unknown  -        -    -   -       -                          -
+nemotron_h            differ mamba2      -      -        -      8        128      -    -   -       -                          -
+olmo3                 -      -           -      listed   -      -        -        -    -   -       -                          -
+olmo_hybrid           differ gdn         -      -        -      -        -        -    -   -       -                          -
+olmoe                 -      -           -      all      -      -        -        -    -   -       -                          -
+opt                   -      -           -      -        -      -        -        yes  -   -       -                          -
+paddleocr_vl_text     -      -           -      -        -      2        128      -    -   -       -                          -
+phi3                  -      -           -      all      -      -        -        -    -   -       -                          -
+phi4_multimodal       -      -           -      all      -      8        -        -    -   -       -                          -
+phimoe                -      -           -      all      -      8        -        -    -   -       -                          -
+qwen2                 -      -           -      switched -      32       -        -    -   -       max_window_layers          -
+qwen2_5_omni_text     -      -           -      switched -      4        -        -    -   -       max_window_layers          -
+qwen2_5_vl_text       -      -           -      switched -      8        -        -    -   -       max_window_layers          -
+qwen2_moe             -      -           -      listed   -      16       -        -    -   -       -                          -
+qwen2_vl_text         -      -           -      switched -      8        -        -    -   -       max_window_layers          -
+qwen3                 -      -           -      switched -      32       128      -    -   -       max_window_layers          -
+qwen3_5_moe_text      differ gdn         -      -        -      2        256      -    -   -       -                          -
+qwen3_5_text          differ gdn         -      -        -      4        256      -    -   -       -                          -
+qwen3_moe             -      -           -      listed   -      4        -        -    -   -       -                          -
+qwen3_next            differ gdn         -      -        -      2        256      -    -   -       -                          -
+qwen3_omni_moe_text   -      -           -      -        -      4        -        -    -   -       -                          -
+qwen3_vl_moe_text     -      -           -      -        -      16       -        -    -   -       -                          -
+qwen3_vl_text         -      -           -      -        -      32       128      -    -   -       -                          -
+recurrent_gemma       differ rg_lru      -      all      -      -        -        -    -   other   -                          attention_window_size
+seed_oss              -      -           -      -        -      8        128      -    -   -       -                          -
+smollm3               -      -           -      listed   -      4        -        -    -   -       -                          -
+solar_open            -      -           -      -        -      8        128      -    -   -       -                          -
+stablelm              -      -           -      -        -      32       -        -    -   -       -                          -
+starcoder2            -      -           -      all      -      2        -        yes  -   -       -                          -
+step3_text            -      -           -      -        -      -        -        -    -   other   -                          -
+step3p5               -      -           -      listed   -      8        128      -    -   -       -                          -
+vaultgemma            -      -           -      listed   -      4        256      -    -   -       -                          -
+voxtral_realtime_text -      -           -      all      -      8        -        -    -   other   -                          sliding_window
+youtu                 -      -           -      -        yes    -        -        -    -   -       -                          -
+zamba                 differ mamba1      yes    -        -      16       unknown  -    -   other   -                          -
+zamba2                differ mamba2      yes    -        -      unknown  unknown  -    -   other   -                          attention_head_dim
+zaya                  differ -           -      -        -      2        128      -    -   other   -                          -
+RefinedWeb            -      -           -      -        -      -        -        yes  4x  -       -                          -
+RefinedWebModel       -      -           -      -        -      -        -        yes  4x  -       -                          -
+btlm                  -      -           -      -        -      -        -        -    -   other   -                          -
+bunny-phi             -      -           -      -        -      -        -        -    -   other   -                          -
+chatglm               -      -           -      -        -      -        -        -    -   other   -                          -
+codeshell             -      -           -      -        -      -        -        -    -   other   -                          -
+cogvlm                -      -           -      -        -      -        -        -    -   other   -                          -
+deci                  -      -           -      -        -      unknown  -        -    -   other   -                          -
+hf_olmo               -      -           -      -        -      -        -        -    -   other   -                          -
+jais                  -      -           -      -        -      -        -        -    -   other   -                          -
+kimi_k2               -      -           -      -        yes    -        -        -    -   -       -                          -
+minicpm               -      -           -      -        -      -        -        -    -   other   -                          -
+mixformer-sequential  -      -           -      -        -      -        -        -    -   other   -                          -
+molmo                 -      -           -      -        -      -        -        -    -   other   -                          -
+moss                  -      -           -      -        -      -        -        -    -   other   -                          -
+nemotron-nas          differ -           -      -        -      unknown  -        -    -   other   -                          -
+phi-msft              -      -           -      -        -      -        -        -    -   other   -                          -
+plamo                 -      -           -      -        -      -        -        -    -   other   -                          -
+qwen                  -      -           -      -        -      -        -        -    -   other   -                          -
+telechat              -      -           -      -        -      -        -        -    -   other   -                          -
+yuan                  -      -           -      -        -      -        -        -    -   other   -                          -
+unchecked             -      -           -      set      -      unknown  -        -    -   other   -                          -
 
 layers    differ: a schedule must say how
 states    the family of mixers that keep a state: a row of STATE_FAMILIES
@@ -2781,7 +3510,8 @@ nanochat olmo olmo2 openai-gpt persimmon phi xglm Yi aquila baichuan deepseek in
 llava_llama stablelm_epoch xverse
 """
 Type = Mapping[str, Any]  # a row of TYPES; "type" is its name
-# What else their classes take; in a pattern of n layers the n-th is full, the others windowed.
+# Defaults of transformers' classes, by the model types that share them. sliding_window_pattern n:
+# every n-th layer is full, the others windowed.
 CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
     "llama mistral qwen2 qwen3": {
         "hidden_size": 4096,
@@ -2989,8 +3719,8 @@ def windowed_from(first: int, _: Config) -> Iterable[str]:
     return ("windowed" if i >= first else "full" for i in LAYER_NUMBERS)
 
 
-# The first of these keys that a file has says which layers are of which kind; one that some row of
-# TYPES has under "schedule" only in such types.
+# How the key says which layers are of which kind; the first that a file has counts. Keys in
+# TYPE_SCHEDULES count only in types whose row names them.
 SCHEDULES: dict[str, Schedule] = {
     "block_configs": kinds_of_blocks,
     "layer_types": named_kinds,
@@ -3018,480 +3748,13 @@ SCHEDULES: dict[str, Schedule] = {
 TYPE_SCHEDULES = {row["schedule"] for row in catalogue(TYPES).values() if "schedule" in row}
 
 
-def checked_type(model_type: object) -> Type:
-    """What is known of a model type."""
-    rows = catalogue(TYPES)
-    for name in (str(model_type), f"{model_type}_text"):
-        if name in rows:
-            return {"type": name, **rows[name]}
-        if name in PLAIN_TYPES.split():
-            return {"type": name}
-    return {"type": "unchecked", **rows["unchecked"]}
-
-
-def text_scope(outer: Any) -> dict[str, Any]:
-    """The text decoder's part of a config, with what only its wrapper says."""
-    while isinstance(outer, dict):
-        inner = next(
-            (outer[key] for key in TEXT_SCOPES if isinstance(outer.get(key), dict)),
-            None,
-        )
-        if inner is None:
-            return outer
-        model_type = inner.get("model_type") or outer.get("model_type")
-        scope = {**inner, "model_type": model_type}
-        if "tie_word_embeddings" in outer:
-            scope["tie_word_embeddings"] = outer["tie_word_embeddings"]
-        if outer.get("model_type") == "paligemma":  # looks both ways at images only
-            scope.pop("use_bidirectional_attention", None)
-        outer = scope
-    raise InputError(f"must be an object {{...}}, not {quoted(outer)}")
-
-
-def layer_overrides(scope: Config) -> dict[int, Any]:
-    """What per_layer_config says of single layers, by their numbers."""
-    overrides = scope.get("per_layer_config") or {}
-    right = isinstance(overrides, dict)
-    right = right and all(re.fullmatch("[0-9]{1,9}", number) for number in overrides)
-    right = right and all(isinstance(layer, dict) for layer in overrides.values())
-    if not right or any(layer.get("skip") for layer in overrides.values()):
-        raise InputError(
-            "per_layer_config must hold objects under the numbers of layers, and none that has a"
-            " skip"
-        )
-    return {int(number): layer for number, layer in overrides.items()}
-
-
-def with_defaults(scope: dict[str, Any], type_name: str) -> Config:
-    """A config with its class's defaults for quantities that it has under no name."""
-    present = set[str]()
-    for names in NAMES.values():
-        if scope.keys() & names:
-            present.update(names)
-    defaults: dict[str, Any] = {}
-    for types, row in CLASS_DEFAULTS.items():
-        if type_name in types.split():
-            defaults.update(row)
-    config = {key: value for key, value in defaults.items() if key not in present}
-    if isinstance(scope.get("attn_config"), dict):  # MPT, DBRX
-        config.update(scope["attn_config"])
-    config.update(scope)
-    config["per_layer_config"] = layer_overrides(scope)
-    return config
-
-
-def count_at(config: Config, quantity: str, default: int | None = None) -> int:
-    """The count under the first of a quantity's names that is present; else the default, if any."""
-    names = NAMES.get(quantity, [quantity])
-    # Zero and -1 say "none", but a model with no layers or heads is a mistake.
-    unset = (None,) if quantity in ("n_layer", "n_head", "n_kv_head") else (None, 0, -1)
-    for key in names:
-        if config.get(key) not in unset:
-            with blamed_on(key):
-                return int(COUNT.checked(config[key]))
-    if default is None:
-        raise InputError(f"no {' or '.join(names[:2])}, and no default for it is known")
-    return default
-
-
-def known_count(config: Config, quantity: str) -> int | None:
-    """The count under the first of a quantity's names that is present, 0 without one; None where
-    that is no count.
-    """
-    for key in NAMES.get(quantity, [quantity]):
-        value = config.get(key)
-        if value not in (None, 0, -1):
-            return value if type(value) is int and 0 < value <= MAX_COUNT else None
-    return 0
-
-
-def known_counts(config: Config, quantities: str) -> dict[str, int] | None:
-    """The counts of all these quantities; None where one is no count."""
-    sizes = {}
-    for quantity in quantities.split():
-        size = known_count(config, quantity)
-        if size is None:
-            return None
-        sizes[quantity] = size
-    return sizes
-
-
-def is_read(key: str, value: object) -> bool:
-    """Whether a key is read in every type: as another's name (global_head_dim is a head_dim), or
-    as a schedule.
-    """
-    names = {re.sub(part, "", key) for part in KIND_PARTS.values()}
-    schedules = key in SCHEDULES and key not in TYPE_SCHEDULES and not isinstance(value, int)
-    return schedules or not names.isdisjoint(ALL_ALIASES)
-
-
-def refuse_unread(config: Config) -> None:
-    """InputError for a key that may change the attention of a type that was not checked."""
-    if not any("vocab_size" in key for key in config):
-        raise InputError("no vocab_size: not the config of a language model")
-    for key, value in config.items():
-        one_a_layer = isinstance(value, list) and len(value) == count_at(config, "n_layer")
-        says_nothing = value in (
-            None,
-            False,
-            1,
-            -1,
-            [],
-            {},
-        )  # a bare true counts nothing either
-        suspect = one_a_layer or (not says_nothing and re.search(TELLING, key))
-        if suspect and not is_read(key, value) and not re.search(HARMLESS, key):
-            model_type = f"model_type {quoted(config.get('model_type'))}"
-            raise InputError(
-                f"{key} {quoted(value)} may change its attention, and {model_type} was not checked"
-            )
-
-
-def refuse_unmodelled(config: Config, known: Type) -> None:
-    """InputError for what is no decoder, or has an attention that is not modelled or not said."""
-    model_type = quoted(config.get("model_type"))
-    for row in NOT_MODELLED:
-        keys = row.keys.split()
-        if row.is_type(str(config.get("model_type"))):
-            keys.append("model_type")
-        for key in keys:
-            if config.get(key) and config[key] != "vision":  # Gemma 4: both ways at images only
-                raise InputError(f"{key} {quoted(config[key])}: {row.why}, not modelled")
-    if config.get("is_causal") is False or "ForMaskedLM" in str(config.get("architectures")):
-        raise InputError("is_causal false, or architectures ForMaskedLM: an encoder, not modelled")
-    for key in known.get("needs", "").split(","):
-        if key and config.get(key) is None:
-            raise InputError(
-                f"no {key}, and model_type {model_type} has no default for it that is known"
-            )
-    if known["type"] == "unchecked":
-        refuse_unread(config)
-
-
-def window_keys(config: Config) -> int:
-    """How many keys a windowed layer sees; 0: there is no window, or one without effect."""
-    window = count_at(config, "window", 0)
-    if config.get("local_attention"):  # ModernBERT's: both sides
-        window //= 2
-    if config.get("use_sliding_window") is False or window >= count_at(
-        config, "longest", window + 1
-    ):
-        return 0
-    return window
-
-
-def scheduled_kinds(config: Config, known: Type, n_layer: int) -> list[str]:
-    """The kinds of layers as the first schedule in a file says; none without one."""
-    for key, schedule in SCHEDULES.items():
-        value = config.get(key)
-        if not value or (key in TYPE_SCHEDULES and key != known.get("schedule")):
-            continue
-        if isinstance(value, (int, float)):
-            with blamed_on(key):
-                value = COUNT.checked(value)
-        try:
-            kinds = list(itertools.islice(schedule(value, config), n_layer))
-        except KeyError as error:
-            raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
-        except (TypeError, ValueError, AttributeError):
-            raise InputError(f"{key} {quoted(value)}: not a layer schedule") from None
-        if len(kinds) < n_layer or not {"full", "windowed"} & set(kinds):
-            raise InputError(
-                f"{key} has {len(kinds)} entries for {n_layer} layers, or no attention"
-            )
-        return kinds
-    return []
-
-
-def layer_count(config: Config) -> int:
-    """How many layers there are; where no count says it, as many as a list has."""
-    kinds = config.get("layer_types") or config.get("layers_block_type")
-    pattern = config.get("hybrid_override_pattern")
-    if not kinds and isinstance(pattern, str):  # Nemotron: a letter each
-        kinds = list(pattern)
-    n_layer = count_at(config, "n_layer", len(kinds) if isinstance(kinds, list) else None)
-    if n_layer > len(LAYER_NUMBERS):
-        raise InputError(f"num_hidden_layers {n_layer}: more layers than any model has")
-    return n_layer
-
-
-def ignores_windows(known: Type) -> bool:
-    return "window" not in known and "layers" not in known
-
-
-def checked_kinds(config: Config, known: Type, kinds: list[str], window: int) -> list[str]:
-    """The kinds of the layers, all full without a schedule; InputError where a window is hinted at
-    but not said.
-    """
-    windows = known.get("window")
-    window_named = not config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
-    no_window_key = not window_named and "use_sliding_window" not in config
-    if not kinds:
-        may_be_windowed = windows in ("listed", "set", "switched") and window > 0
-        unlisted = windows == "listed" and no_window_key
-        if "layers" in known or may_be_windowed or unlisted:
-            raise InputError("no layer_types, so which layers are of which kind is not known")
-        kinds = ["full"] * layer_count(config)
-    if known["type"].startswith("gemma4"):
-        kinds[-1] = "full"  # whatever the file says
-    without_width = not window_named and config.get("use_sliding_window")
-    if without_width or (no_window_key and "windowed" in kinds):
-        raise InputError("no sliding_window, but windowed layers")
-    return kinds
-
-
-def layer_kinds(config: Config, known: Type) -> list[str]:
-    """The kind of each layer: "full", "windowed" or "none"."""
-    if config.get("compress_ratios") or config.get("compress_rates"):
-        return ["full"] * layer_count(config)
-    kinds = scheduled_kinds(config, known, layer_count(config))
-    window = window_keys(config)
-    kinds = checked_kinds(config, known, kinds, window)
-    if known.get("window") == "all" and window:
-        return ["windowed" if kind == "full" else kind for kind in kinds]
-    if ignores_windows(known):
-        return ["full" if kind == "windowed" else kind for kind in kinds]
-    return kinds
-
-
-def said_of_kind(config: Config, kind: str) -> Config:
-    """What keys for one kind of layers say, under the keys for all: swa_head_dim as head_dim. Where
-    single layers are described the keys for kinds are leftovers.
-    """
-    if config["per_layer_config"]:
-        return {}
-    seen = {}
-    for key, value in config.items():
-        plain_key = re.sub(KIND_PARTS[kind], "", key)
-        named = plain_key != key and plain_key in ALL_ALIASES and value is not None
-        keys_apart = "global_key" in key and not config.get("attention_k_eq_v")  # Gemma 4
-        if named and not keys_apart:
-            seen[plain_key] = value
-    return seen
-
-
-def said_of_layer(config: Config, i: int) -> Config:
-    """What lists with an entry a layer say, under the keys for all."""
-    seen = {}
-    for key, value in config.items():
-        if key.endswith("_per_layer") and isinstance(value, list):
-            if i >= len(value):
-                raise InputError(f"{key} has only {len(value)} entries")
-            seen[key.removesuffix("_per_layer")] = value[i]
-    return seen
-
-
-def of_layer(config: Config, kind: str, i: int) -> Config:
-    """The config as layer i sees it: what is said of its kind, or of it alone, on top."""
-    seen = {**said_of_kind(config, kind), **said_of_layer(config, i)}
-    if kind == "windowed" and isinstance(config.get("attention_other_setting"), dict):
-        seen.update(config["attention_other_setting"])  # Step 3.5
-    if config.get("block_configs"):
-        seen.update(config["block_configs"][i]["attention"])  # Nemotron-NAS
-    seen.update(config["per_layer_config"].get(i, {}))
-    if kind == "full" and seen.get("sliding_window"):
-        raise InputError(f"sliding_window of layer {i}, but that is a full one")
-    return {**config, **seen}
-
-
-def is_multi_query(config: Config) -> bool:
-    """Whether all query heads share one K/V head, by the ways of saying so without a number."""
-    if "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}":
-        return True
-    named = {key for key in NAMES["n_kv_head"] if config.get(key) is not None}
-    named.discard("num_kv_heads")  # Falcon 7B has it, and does not use it
-    several = named or config.get("new_decoder_architecture")
-    return bool(config.get("multi_query") and not several)
-
-
-def key_value_heads(config: Config, n_head: int, known: Type) -> int:
-    """Key/value heads of a layer, by the many ways of saying so."""
-    if config.get("multi_query_attention"):  # ChatGLM
-        return count_at(config, "multi_query_group_num")
-    for key in (
-        "n_shared_head",
-        "n_heads_in_group",
-    ):  # PLaMo, Nemotron-NAS: query heads of each
-        if config.get(key):
-            group = count_at(config, key)
-            if n_head % group:
-                raise InputError(f"{key} {group} does not divide {n_head} heads")
-            return n_head // group
-    if is_multi_query(config):
-        return 1
-    unknown = known.get("kv_heads") == "unknown"
-    null = "num_key_value_heads" in config and config["num_key_value_heads"] is None
-    if null and not unknown:
-        return n_head  # whatever other names say
-    counts = {} if null else config
-    return count_at(counts, "n_kv_head", None if unknown else known.get("kv_heads", n_head))
-
-
-def head_width(config: Config, n_head: int, known: Type) -> int:
-    """Width of a head: said, its class's, or the hidden size over the heads."""
-    of_class = known.get("head_dim", 0)
-    default = 0 if "head_dim" in config or of_class == "unknown" else of_class
-    width = count_at(config, "dim_head", default)
-    if width:
-        return width
-    width = count_at(config, "attention_projection_size", 0)  # Yuan 2
-    if not width:
-        width = count_at(config, "hidden")
-    if width % n_head or of_class == "unknown":
-        raise InputError(f"no head_dim, and hidden_size {width} is not {n_head} heads")
-    return width // n_head
-
-
-def layer_mask(config: Config, kind: str) -> Mask:
-    if kind != "windowed":
-        return Mask()
-    keys = window_keys(config)
-    return Mask(chunk=keys) if config.get("attention_chunk_size") else Mask(window=keys)
-
-
-def indexer_of(config: Config, latent: bool) -> Indexer | None:
-    """What finds the best keys, where a file says how many."""
-    if latent and config.get("index_topk"):
-        heads = count_at(config, "index_n_heads")
-        return latent_indexer(
-            heads, count_at(config, "index_head_dim"), count_at(config, "index_topk")
-        )
-    sparse = config.get("sparse_attention_config")
-    if isinstance(sparse, dict) and sparse.get("sparse_topk_blocks"):
-        keys = count_at(sparse, "sparse_topk_blocks") * count_at(sparse, "sparse_block_size")
-        heads = count_at(sparse, "sparse_num_index_heads")
-        return grouped_indexer(heads, count_at(sparse, "sparse_index_dim"), keys)
-    if config.get("index_topk_blocks"):
-        keys = count_at(config, "index_topk_blocks") * count_at(config, "index_block_size")
-        heads = count_at(config, "index_n_heads")
-        return grouped_indexer(heads, count_at(config, "index_head_dim"), keys)
-    return None
-
-
-def owns_indexer(config: Config, i: int) -> bool:
-    """Whether layer i has an indexer of its own (GLM-5)."""
-    types = config.get("indexer_types")
-    pattern = config.get("index_topk_pattern")
-    if isinstance(types, list) and i < len(types):
-        return bool(types[i] == "full")
-    if isinstance(pattern, str) and i < len(pattern):
-        return pattern[i] != "S"
-    offset = count_at(config, "index_skip_topk_offset", 0)
-    period = count_at(config, "index_topk_freq", 1)
-    return max(i - offset + 1, 0) % period == 0
-
-
-def is_indexed(config: Config, i: int) -> bool:
-    """Whether layer i reads the keys of an indexer, where the file has one (MiniMax-M3)."""
-    names = config.get("layer_types")
-    if isinstance(names, list) and "minimax_m3_sparse" in names:
-        return bool(names[i] == "minimax_m3_sparse")
-    sparse = config.get("sparse_attention_config")
-    flags = sparse.get("sparse_attention_freq") if isinstance(sparse, dict) else None
-    return bool(flags[i]) if isinstance(flags, list) and i < len(flags) else True
-
-
-def compressed_parameters(
-    config: Config, n_head: int, dim: int, indexer: Indexer | None, ratio: int
-) -> int | None:
-    """Of one layer (transformers 5.24): queries by way of a latent, K = V, an output in groups by way
-    of a latent, and the compressor.
-    """
-    sizes = known_counts(config, "hidden q_lora_rank o_lora_rank o_groups")
-    if sizes is None or 0 in sizes.values():
-        return None
-    hidden = sizes["hidden"]
-    rank = sizes["q_lora_rank"]
-    outputs = (
-        sizes["o_lora_rank"] * n_head * dim + sizes["o_groups"] * sizes["o_lora_rank"] * hidden
-    )
-    total = hidden * rank + rank + rank * n_head * dim + hidden * dim + dim + outputs + n_head
-    if indexer:
-        width = indexer.dim_head
-        total += 4 * hidden * dim + 9 * dim + 4 * hidden * width + 9 * width
-        return total + rank * indexer.n_head * width + hidden * indexer.n_head
-    return total + 2 * hidden * dim + 129 * dim if ratio else total
-
-
-def compressed_mixer(config: Config, ratio: int) -> Mixer:
-    """DeepSeek-V4's layer of a ratio."""
-    n_head = count_at(config, "n_head")
-    dim = count_at(config, "dim_head")
-    indexer = None
-    if ratio == 4:
-        heads = count_at(config, "index_n_heads")
-        topk = count_at(config, "index_topk")
-        indexer = latent_indexer(heads, count_at(config, "index_head_dim"), topk)
-    return CompressedAttention(
-        n_head=n_head,
-        dim_qk=dim,
-        qk_rope_head_dim=count_at(config, "qk_rope_head_dim"),
-        window=count_at(config, "sliding_window", 128),
-        ratio=ratio,
-        indexer=indexer,
-        weights=compressed_parameters(config, n_head, dim, indexer, ratio),
-    )
-
-
 COMPRESSION_NAMES = {
     "compressed_sparse_attention": 4,
     "heavily_compressed_attention": 128,
 }
 
 
-def compression_ratios(config: Config, n_layer: int) -> list[int]:
-    """Tokens of a compressed row, of each layer; none where a file has no compressed rows."""
-    ratios = config.get("compress_ratios")
-    names = config.get("layer_types")
-    if not ratios and config.get("compress_rates") and isinstance(names, list):
-        ratios = [COMPRESSION_NAMES.get(str(name), 0) for name in names]
-    if not ratios:
-        return []
-    if not isinstance(ratios, list) or len(ratios) < n_layer:
-        raise InputError(f"compress_ratios {quoted(ratios)}: not a ratio for each layer")
-    for ratio in ratios[:n_layer]:
-        if ratio not in (0, 4, 128):
-            raise InputError(
-                f"compress_ratios {quoted(ratio)}: rows of so many tokens, not modelled"
-            )
-    return ratios[:n_layer]
-
-
-def layer_mixer(config: Config, kind: str, known: Type) -> GroupedAttention | LatentAttention:
-    """The attention of one layer, as it sees the config."""
-    n_head = count_at(config, "n_head")
-    mask = layer_mask(config, kind)
-    latent = config.get("kv_lora_rank") or "latent" in known
-    if latent and config.get("use_mla") is not False:
-        if known["type"] == "minicpm3":
-            config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
-        widths: dict[str, Any] = {key: count_at(config, key) for key in LATENT_KEYS}
-        widths["q_lora_rank"] = known_count(config, "q_lora_rank")
-        return made_latent(widths, n_head, mask)
-    dim_head = head_width(config, n_head, known)
-    widths = {"n_kv_head": key_value_heads(config, n_head, known), "dim_head": dim_head}
-    if known["type"] == "unchecked" or known["type"].startswith("mimo_v2"):
-        widths["v_head_dim"] = count_at(config, "v_head_dim", dim_head)
-    mixer = made_grouped(widths, n_head, mask)
-    gated = known["type"] in GATED_TYPES and config.get("attn_output_gate") is not False
-    alike = bool(kind == "full" and config.get("attention_k_eq_v"))  # Gemma 4
-    return mixer._replace(gated=gated, values_are_keys=alike)
-
-
 GATED_TYPES = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
-
-
-def borrowing_layers(config: Config, n_layer: int) -> Collection[int]:
-    """The layers that keep no rows, and read those of an earlier one."""
-    shared = count_at(config, "num_kv_shared_layers", 0)
-    if shared:  # Gemma 3n and 4
-        if shared >= n_layer:
-            raise InputError(f"num_kv_shared_layers {shared} of {n_layer} layers")
-        return range(n_layer - shared, n_layer)
-    if config.get("use_cla"):  # Hunyuan: the first of each few keeps rows for the others
-        factor = count_at(config, "cla_share_factor")
-        return [i for i in range(n_layer) if i % factor]
-    return ()
 
 
 def gated_delta_net(config: Config) -> StateMixer:
@@ -3672,25 +3935,6 @@ STATE_FAMILIES: dict[str, Callable[[Config], StateMixer]] = {
 }
 
 
-def layer_mixers(config: Config, kind: str, known: Type, i: int) -> list[Mixer]:
-    """The mixers of layer i: attention, a state, both, or none that is known."""
-    family = STATE_FAMILIES.get(known.get("states", ""))
-    mixers: list[Mixer] = []
-    if kind in ("full", "windowed"):
-        seen = of_layer(config, kind, i)
-        attention = layer_mixer(seen, kind, known)
-        mixers.append(attention)
-        latent = isinstance(attention, LatentAttention)
-        indexer = indexer_of(config, latent) if kind == "full" else None
-        if indexer and is_indexed(config, i):
-            owner = owns_indexer(config, i) if latent else True
-            mixers = [IndexedAttention(attention, indexer, owner)]
-    if family and (kind == "state" or (kind == "full" and "beside" in known)):
-        state = family(config)._replace(state_dtype=state_dtype(config), beside=bool(mixers))
-        mixers.append(state)
-    return mixers
-
-
 EXPERTS_IN = {
     "sparse": True,
     "dense": False,
@@ -3699,55 +3943,6 @@ EXPERTS_IN = {
     1: True,
     0: False,
 }  # a layer, by what lists say
-
-
-def listed_experts(words: Sequence[Any]) -> int | None:
-    """How many layers have experts, by a word or a number for each; None: one is not known."""
-    known = all(isinstance(word, (str, int)) and word in EXPERTS_IN for word in words)
-    return [EXPERTS_IN[word] for word in words].count(True) if known else None
-
-
-def layers_with_experts(config: Config, n_layer: int) -> int | None:
-    """How many layers have experts, where any has: a list says it, or else a step from some layer
-    on. None: said in a way that is not known.
-    """
-    for key in ("mlp_layer_types", "moe_layer_freq"):
-        if isinstance(config.get(key), list):
-            return listed_experts(config[key][:n_layer])
-    sizes = known_counts(config, "expert_layer_period expert_layer_offset n_dense sparse_step")
-    dense = config.get("mlp_only_layers") or []
-    if sizes is None or not isinstance(dense, list):
-        return None
-    period = sizes["expert_layer_period"]
-    if period:  # Jamba
-        offset = sizes["expert_layer_offset"]
-        return len([i for i in range(n_layer) if i % period == offset])
-    step = max(sizes["sparse_step"], 1)
-    sparse = [i for i in range(sizes["n_dense"], n_layer) if (i + 1) % step == 0]
-    return len([i for i in sparse if i not in dense])
-
-
-def expert_counts(config: Config) -> Mapping[str, int] | None:
-    """How many experts there are and how many a token uses; empty without any, None where it is
-    not known.
-    """
-    experts = known_count(config, "n_expert")
-    active = known_count(config, "n_active")
-    if experts is None or active is None:
-        return None
-    mixture = experts > 1 and 0 < active <= experts
-    return {"n_expert": experts, "n_expert_active": active} if mixture else {}
-
-
-def mixer_parameters(layers: Sequence[Layers], hidden: int) -> int | None:
-    """Of all mixers; None where some are not known."""
-    total = 0
-    for n_layer, mixer in layers:
-        parameters = mixer.parameters(hidden)
-        if parameters is None:
-            return None
-        total += n_layer * parameters
-    return total
 
 
 class Mlps(NamedTuple):
@@ -3760,169 +3955,6 @@ class Mlps(NamedTuple):
     active: int
     expert_width: int
     shared_width: int
-
-
-def mlp_layers(config: Config, n_layer: int, experts: int) -> tuple[int, int] | None:
-    """How many layers have a dense MLP, and how many have experts; None where it is not known."""
-    pattern = config.get("hybrid_override_pattern") or config.get("layers_block_type")
-    if not isinstance(pattern, (str, list)):
-        pattern = []
-    names = [LAYER_KINDS.get(str(name)) for name in pattern]
-    if "mlp" in names:  # Nemotron: layers of their own
-        sparse = [name for name in pattern if name in ("E", "moe")]
-        return names.count("mlp") - len(sparse), len(sparse)
-    sparse_layers = layers_with_experts(config, n_layer) if experts > 1 else 0
-    if sparse_layers is None:
-        return None
-    if config.get("enable_moe_block"):  # Gemma 4: both in each layer
-        return n_layer, sparse_layers
-    return n_layer - sparse_layers, sparse_layers
-
-
-def published_mlps(config: Config, known: Type, hidden: int, n_layer: int) -> Mlps | None:
-    """What a file says of MLPs; None where it does not say enough."""
-    sizes = known_counts(config, "n_expert n_active width expert_width n_shared shared_width")
-    if sizes is None:
-        return None
-    experts = sizes["n_expert"]
-    layers = mlp_layers(config, n_layer, experts)
-    if layers is None or (not experts and is_mixture(config, sizes["n_active"])):
-        return None
-    dense, sparse = layers
-    width = sizes["width"]
-    if not width and "mlp" in known:
-        width = 4 * hidden
-    expert_width = sizes["expert_width"]
-    shared_width = sizes["n_shared"] * expert_width
-    if not shared_width or config.get("moe_shared_expert_intermediate_size"):  # Nemotron
-        shared_width = sizes["shared_width"]
-    if (dense and not width) or (sparse and not expert_width):
-        return None
-    if sparse and not 0 < sizes["n_active"] <= experts:
-        return None
-    return Mlps(dense, sparse, width, experts, sizes["n_active"], expert_width, shared_width)
-
-
-def is_mixture(config: Config, active: int) -> bool:
-    """Whether a file that names no number of experts means some all the same."""
-    named = any(config.get(key) is not None for key in NAMES["n_expert"])
-    return not named and bool(active or config.get("moe_intermediate_size"))
-
-
-def parameter_counts(
-    config: Config, known: Type, layers: Sequence[Layers], hidden: int, n_layer: int
-) -> dict[str, int]:
-    """All and active: embeddings, mixers, MLPs, experts and routers, without norms and biases.
-    Nothing where there are weights of other kinds, or not enough is said.
-    """
-    activation = next((config[key] for key in NAMES["activation"] if config.get(key)), "")
-    other = ("hidden_size_per_layer_input", "moe_latent_size")
-    if "weights" in known or any(config.get(key) for key in other):
-        return {}
-    if not activation and "mlp" not in known:
-        return {}
-    mixers = mixer_parameters(layers, hidden)
-    mlps = published_mlps(config, known, hidden, n_layer)
-    vocabulary = known_count(config, "vocab_size")
-    if mixers is None or mlps is None or not vocabulary:
-        return {}
-    gated = activation in ("silu", "swiglu") or "gemma" in known["type"]
-    matrices = hidden * (3 if gated else 2)  # of an MLP, for each unit of its width
-    embeddings = 1 if config.get("tie_word_embeddings", "tied" in known) else 2
-    dense = matrices * (mlps.dense * mlps.width + mlps.sparse * mlps.shared_width)
-    routers = mlps.sparse * mlps.experts * hidden
-    always = embeddings * vocabulary * hidden + mixers + dense + routers
-    expert = mlps.sparse * matrices * mlps.expert_width  # one in each layer that has some
-    counts = {"params_b": always + mlps.experts * expert}
-    if mlps.sparse:
-        counts["active_params_b"] = always + mlps.active * expert
-    return counts
-
-
-def whole_figures(
-    config: Config, known: Type, layers: Sequence[Layers], kinds: Sequence[str]
-) -> dict[str, Any]:
-    """Figures of the whole model by the config's keys, as far as they are known."""
-    figures: dict[str, Any] = {"n_layer": len(kinds)}
-    hidden = known_count(config, "hidden")
-    if not hidden:
-        return figures
-    figures["hidden_size"] = hidden
-    experts = expert_counts(config)
-    if experts is None:
-        return figures
-    figures.update(experts)
-    if "none" not in kinds and ("states" in known or "state" not in kinds):
-        figures.update(parameter_counts(config, known, layers, hidden, len(kinds)))
-    return figures
-
-
-def counted_layers(config: Config, known: Type, kinds: Sequence[str]) -> tuple[Layers, ...]:
-    """The layers with a mixer, those with the same together, by their kinds' names."""
-    counts = collections.Counter[Mixer]()
-    ratios = compression_ratios(config, len(kinds))
-    if ratios:
-        for ratio in ratios:
-            counts[compressed_mixer(config, ratio)] += 1
-        kinds = ()
-    borrowing = borrowing_layers(config, len(kinds))
-    for i, kind in enumerate(kinds):
-        for mixer in layer_mixers(config, kind, known, i):
-            if i in borrowing and isinstance(mixer, GroupedAttention):
-                mixer = mixer._replace(borrows=True)  # noqa: PLW2901
-            counts[mixer] += 1
-    layers = [Layers(n_layer, mixer) for mixer, n_layer in counts.items()]
-    return tuple(sorted(layers, key=lambda kind: kind.mixer.kind))
-
-
-def reading_notes(config: Config, known: Type, layers: Iterable[Layers]) -> Lines:
-    """What a user has to know of how a config was read."""
-    sparse = [kind for kind in layers if kind.mixer.kind in ("indexed", "compressed")]
-    for key in (
-        "index_topk",
-        "sparse_config",
-        "index_topk_blocks",
-        "sparse_attention_config",
-    ):
-        if config.get(key) and not sparse:
-            yield f"{key}, sparse attention, is counted as dense"
-    window = window_keys(config)
-    if window and ignores_windows(known) and not sparse:
-        yield f"sliding_window {window}: its class ignores it, some engines do not"
-    if known["type"] == "unchecked":
-        shapes = []
-        for n_layer, mixer in layers:
-            heads = f"{mixer.n_head} heads, {mixer.n_kv_head} K/V"
-            shapes.append(f"{n_layer} {mixer.kind}, {heads}")
-        model_type = quoted(config.get("model_type"))
-        yield f"model_type {model_type} was not checked: read as {' + '.join(shapes)}"
-
-
-def published_model(document: object, name: str | None, source: str) -> Model:
-    """The model that a published config describes; InputError for what is not known to be read
-    right.
-    """
-    scope = text_scope(document)
-    known = checked_type(scope.get("model_type"))
-    config = with_defaults(scope, known["type"])
-    refuse_unmodelled(config, known)
-    kinds = layer_kinds(config, known)
-    layers = counted_layers(config, known, kinds)
-    if known["type"] == "longcat_flash":  # two latent attentions in each layer
-        layers = tuple([Layers(2 * n_layer, mixer) for n_layer, mixer in layers])
-    figures = whole_figures(config, known, layers, kinds)
-    unknown_states = 0 if "states" in known else kinds.count("state")
-    return Model(
-        name=name,
-        n_layer=len(kinds),
-        layers=layers,
-        params=read_parameters(figures),
-        figures=figures,
-        source=source,
-        published=True,
-        n_layer_idle=kinds.count("none") + unknown_states,
-        notes=tuple(reading_notes(config, known, layers)),
-    )
 
 
 # ---------------------------------------------------------------------------------- by name
@@ -4178,7 +4210,9 @@ def keys_travelling(
 
 
 def shared_out(form: Form, work: Workload, output: Exchange) -> tuple[Shares, Sequence[Exchange]]:
-    """The busiest GPU's part of a layer, and what several GPUs send each other for it, in its order."""
+    """The busiest GPU's part of a layer, and what several GPUs send each other for it, in its
+    order.
+    """
     n = work.ngpu
     part = 1 / n
     if n == 1 or work.split == "batch":
@@ -4199,7 +4233,7 @@ def shared_out(form: Form, work: Workload, output: Exchange) -> tuple[Shares, Se
 
 
 def exchange_bound(exchange: Exchange, rate: float) -> float:
-    """Seconds; of an all-reduce as fast as switches that add can make it."""
+    """Seconds at the link's full rate; an all-reduce sends its tensor once, as where switches add."""
     return exchange.bytes / (rate / 2 * exchange.directions)
 
 
@@ -4210,7 +4244,7 @@ def all_reduce_estimate(exchange: Exchange, n: int, rate: float, constants: Link
     """
     sent_s = exchange_bound(exchange, rate)
     ring_s = 2 * (n - 1) / n * sent_s / constants.efficiency
-    if constants.two_shot_s is None or constants.library_s is None:
+    if constants.two_shot_s is None or constants.library_s is None:  # PCIe's
         return constants.latency_s + constants.hop_s * (2 * (n - 1)) + ring_s
     if exchange.bytes > LIBRARY_REDUCE_BYTES:
         return constants.library_s + ring_s
@@ -4328,6 +4362,19 @@ def grown_bits(growth: Sequence[CacheGrowth], tokens: int) -> int:
     return sum(rows)
 
 
+def longest_shared_rows(growth: Sequence[CacheGrowth], budget_bits: int) -> int:
+    """The most tokens, of which some rows never stop growing."""
+    shortest = 0
+    longest = MAX_COUNT
+    while shortest < longest:
+        middle = (shortest + longest + 1) // 2
+        if grown_bits(growth, middle) <= budget_bits:
+            shortest = middle
+        else:
+            longest = middle - 1
+    return shortest
+
+
 def longest_rows(growth: Sequence[CacheGrowth], budget_bits: int) -> int | None:
     """The most tokens whose rows fit into the budget; None if windows bound them for any number.
 
@@ -4343,19 +4390,6 @@ def longest_rows(growth: Sequence[CacheGrowth], budget_bits: int) -> int | None:
         budget_bits -= part.most_tokens * part.row_bits
         growing_bits -= part.row_bits
     return None
-
-
-def longest_shared_rows(growth: Sequence[CacheGrowth], budget_bits: int) -> int:
-    """The most tokens, of which some rows never stop growing."""
-    shortest = 0
-    longest = MAX_COUNT
-    while shortest < longest:
-        middle = (shortest + longest + 1) // 2
-        if grown_bits(growth, middle) <= budget_bits:
-            shortest = middle
-        else:
-            longest = middle - 1
-    return shortest
 
 
 class CacheBits(NamedTuple):
@@ -4465,7 +4499,9 @@ def weight_work(params: Parameters, gpu: GPU, work: Workload) -> WeightWork:
 
 
 def rest_bound(model: Model, gpu: GPU, work: Workload, output: Exchange) -> float | None:
-    """The least seconds of everything but attention; each layer has a second all-reduce, after its MLP."""
+    """The least seconds of everything but attention; each layer has a second all-reduce, after its
+    MLP.
+    """
     if model.params is None:
         return None
     weights = weight_work(model.params, gpu, work)
@@ -4604,7 +4640,7 @@ def typed_change(before: Workload, after: Workload) -> str:
     old = before._asdict()
     flags = []
     for name, value in after._asdict().items():
-        # Where the arithmetic changes, cache and weights do not follow it here.
+        # --kv-dtype and --weight-dtype default to --dtype: to stay as they are, they must be typed.
         stays = name in ("kv_dtype", "weight_dtype") and before.dtype != after.dtype
         if name == "fused" and value and not before.fused:
             flags.append("--fused")
@@ -5069,9 +5105,10 @@ def layer_words(layer: Layer) -> str:
 
 def assumed_flags(work: Workload, sweep: Sweep) -> list[str]:
     """The choices that no flag made, as flags."""
-    names = ["dtype", "fused"]
+    names = ["dtype"]
     if work.weight_dtype != work.dtype:
-        names.insert(1, "weight_dtype")
+        names.append("weight_dtype")
+    names.append("fused")
     if work.ngpu > 1:
         names += ["split", "link"]
     assumed = [name for name in names if name not in sweep.given]
@@ -5353,7 +5390,7 @@ def case_table(sweep: Sweep, outcomes: Outcomes) -> Lines:
         yield "\n! does not fit into memory\n"
 
 
-class Line:
+class EchoFile:
     """What csv's writer writes a row to, which its writerow then returns."""
 
     def write(self, text: str) -> str:
@@ -5364,7 +5401,7 @@ def csv_rows(_: Sweep, outcomes: Outcomes) -> Lines:
     """RFC 4180 but for lines that end in a newline alone: a header, then a line a case."""
     import csv  # only this view needs it
 
-    line_of = csv.writer(Line(), lineterminator="\n").writerow
+    line_of = csv.writer(EchoFile(), lineterminator="\n").writerow
     for number, outcome in enumerate(outcomes):
         heading = line_of([*COLUMNS, *outcome.changed]) if number == 0 else ""
         cells = [*cells_of(outcome), *outcome.changed.values()]
@@ -5458,12 +5495,12 @@ def svg_text(x: float, y: float, text: str, style: str = "") -> str:
     return f"<text x='{x:.1f}' y='{y:.1f}' {style}>{escaped(text)}</text>\n"
 
 
-def svg_path(positions: Iterable[Position]) -> str:
+def svg_points(positions: Iterable[Position]) -> str:
     return " ".join([f"{x:.1f},{y:.1f}" for x, y in positions])
 
 
 def svg_line(positions: Iterable[Position], style: str) -> str:
-    return f"<polyline points='{svg_path(positions)}' fill='none' {style}/>\n"
+    return f"<polyline points='{svg_points(positions)}' fill='none' {style}/>\n"
 
 
 class Point(NamedTuple):
@@ -5492,19 +5529,20 @@ class Series(NamedTuple):
         corners = [(x + dx, y + dy) for dx, dy in MARKERS[self.marker % len(MARKERS)]]
         style = f"fill='{'#fff' if hollow else self.colour}' stroke='{self.colour}'"
         shown = f"<title>{escaped(title)}</title>"
-        return f"<polygon points='{svg_path(corners)}' {style}>{shown}</polygon>\n"
+        return f"<polygon points='{svg_points(corners)}' {style}>{shown}</polygon>\n"
 
 
 def ticks(low: float, high: float) -> list[float]:
     """Round values within a span: decades, with as few between them as make three."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     tenths = [f"{n / 10}" for n in range(10, 100)]
-    chosen: list[float] = []
+    inside: list[float] = []
     for steps in (["1"], ["1", "2", "5"], ["1", "1.5", "2", "3", "5", "7"], tenths):
-        if len(chosen) < 3:
-            values = [float(f"{step}e{power}") for power, step in itertools.product(powers, steps)]
-            chosen = [value for value in values if low <= value <= high]
-    return chosen[:: ceil_div(len(chosen), 10)]
+        values = [float(f"{step}e{power}") for power, step in itertools.product(powers, steps)]
+        inside = [value for value in values if low <= value <= high]
+        if len(inside) >= 3:
+            break
+    return inside[:: ceil_div(len(inside), 10)]
 
 
 class Scale(NamedTuple):
@@ -5904,7 +5942,9 @@ def least_work(mixer: Mixer) -> Mixer:
 
 
 class LoneLayer(NamedTuple):
-    """The kernels of one layer on one GPU, with what it does in each and the FLOP/s in its precision."""
+    """The kernels of one layer on one GPU, with what it does in each and the FLOP/s in its
+    precision.
+    """
 
     form: Form
     kernels: Sequence[tuple[Kernel, KernelShare, float]]
@@ -6064,13 +6104,15 @@ VIEWS: dict[str, Callable[[Sweep, Outcomes], Lines]] = {
 class Flag(NamedTuple):
     """A flag: how it is read, and what is taken where it is not given."""
 
-    # Of the help; the flags of "case" that take values are the axes of a sweep, the last the fastest.
+    # Of the help; the flags of "case" that take values are the axes of a sweep, the last the
+    # fastest.
     group: str
     value: str  # what the help calls it; nothing: it takes none
     help: str
     read: Callable[[str], Any] = str
     of_config: Any = None  # the default on the config's figures alone, as in the worked example
-    # The default where a GPU or model is named, as serving engines do; None: it depends on the case.
+    # The default where a GPU or model is named, as serving engines do; None: it depends on the
+    # case.
     of_named: Any = None
 
 
@@ -6248,7 +6290,8 @@ def parser() -> argparse.ArgumentParser:
     result.formatter_class = functools.partial(argparse.RawDescriptionHelpFormatter, width=80)
     result.argument_default = argparse.SUPPRESS  # what is not given is not there
     result.color = False  # type: ignore[attr-defined,unused-ignore]  # Python 3.14 colours help
-    group = functools.cache(result.add_argument_group)
+    titles = dict.fromkeys([flag.group for flag in FLAGS.values()])
+    groups = {title: result.add_argument_group(title) for title in titles}
     for name, flag in FLAGS.items():
         takes: dict[str, Any] = {"metavar": flag.value, "type": flag.read}
         if not flag.value:
@@ -6258,7 +6301,7 @@ def parser() -> argparse.ArgumentParser:
         elif name == "set":
             takes["action"] = "append"
         names = ["-h", "--help"] if name == "help" else [f"--{dashed(name)}"]
-        group(flag.group).add_argument(*names, help=flag.help, **takes)
+        groups[flag.group].add_argument(*names, help=flag.help, **takes)
     return result
 
 
@@ -6310,7 +6353,7 @@ def read_flags(argv: Sequence[str] | None) -> dict[str, Any]:
     return vars(parsed)
 
 
-def check_flags(values: Values) -> Figures:
+def check_flags(values: Values) -> Values:
     """The flags, with those that others are short for; InputError for those that contradict each
     other.
     """
@@ -6607,9 +6650,14 @@ def run(argv: Sequence[str] | None) -> Lines:
     else:
         flags = check_flags(given)
         sweep = read_sweep(flags)
-        shown = "gpu" in flags or "model" in flags or not sweep.axes["model"][0].unfused
-        one = "summary" if shown else "report"
-        view = flags.get("format") or (one if sweep.total == 1 else "table")
+        if "format" in flags:
+            view = flags["format"]
+        elif sweep.total > 1:
+            view = "table"
+        elif "gpu" in flags or "model" in flags or not sweep.axes["model"][0].unfused:
+            view = "summary"
+        else:
+            view = "report"
         yield from VIEWS[view](sweep, with_warnings(sweep))
 
 
