@@ -52,9 +52,8 @@ Assumptions: peaks are dense; one multiply-add is two FLOPs; GB = 1e9 bytes; wei
 evenly. Counts are exact.
 
 The file, from top to bottom: units and words; hardware and models; kernels; layers, by kind;
-reading (a
-config of ours, a published one, by name); cost model; what would help; sweeps; views; picture;
-measured kernels; command line. Data runs that way and no other.
+reading (a config of ours, a published one, by name); cost model; what would help; sweeps; views;
+picture; measured kernels; command line. Data runs that way and no other.
 
 Exit codes: 0 answered, whatever the verdict; 1 standard output cannot be written; 2 bad usage or a
 bad config (one line on standard error says which key or flag, and what is allowed); 130
@@ -89,7 +88,7 @@ PROGRAM = (
 )
 
 
-# ------------------------------------------------------------------- units and small words
+# ---------------------------------------------------------------------------- units and small words
 
 
 @functools.cache
@@ -367,7 +366,7 @@ def booleans_flag(text: str) -> list[bool]:
     return [word in TRUE_WORDS for word in names_flag((*TRUE_WORDS, *FALSE_WORDS))(text)]
 
 
-# --------------------------------------------------------------------- hardware and models
+# ------------------------------------------------------------------------------ hardware and models
 
 # NVIDIA's, AMD's, Intel's and Google's datasheets and product pages, each figure held against a
 # second source; notes where the two disagree.
@@ -638,7 +637,7 @@ class GPU(NamedTuple):
         return "nvlink"
 
 
-# ------------------------------------------------------------- kernels: how long each takes
+# --------------------------------------------------------------------- kernels: how long each takes
 
 
 class Terms(NamedTuple):
@@ -869,7 +868,7 @@ def index_step_estimate(kernel: KernelShare, rates: Rates) -> Terms:
 
 
 def top_k_prompt_estimate(kernel: KernelShare, rates: Rates) -> Terms:
-    """The best keys of many rows: a wave of rows takes a start and a time for each of their keys."""
+    """The best keys of many rows: a wave of rows takes a start, and a time a key."""
     waves = math.ceil(kernel.pieces / rates.constants.multiprocessors)
     rows_s = waves * TOP_K_ROW_S + top_k_s(kernel, rates)
     memory_s = kernel.extra_bytes / rates.memory
@@ -982,7 +981,7 @@ def shared_kernel(kernel: Kernel, share: Shares) -> KernelShare:
     return shared if kernel.tiling is None else tiled(shared, kernel.tiling, share)
 
 
-# ----------------------------------------------------------------------- layers, by kind
+# ---------------------------------------------------------------------------------- layers, by kind
 
 
 class Workload(NamedTuple):
@@ -1865,16 +1864,6 @@ STATE_RULES = {
 }
 
 
-def state_dtype(config: Config) -> str:
-    """What a file says of its states' precision; fp32 where it says nothing that is known."""
-    for key in ("mamba_ssm_dtype", "mamba_ssm_cache_dtype", "state_dtype"):
-        value = config.get(key)
-        for name in ("float32", "bfloat16", "float16"):
-            if value == name:
-                return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[name]
-    return "fp32"
-
-
 class StateMixer(NamedTuple):
     """A mixer that keeps a state of h heads, dk x dv each, and the last rows of a convolution,
     whatever the length: gated delta nets, Mamba, lightning attention, RG-LRU, convolutions alone.
@@ -1958,7 +1947,7 @@ class StateMixer(NamedTuple):
         return tokens * per_token
 
     def state_kernel(self, work: Workload) -> Kernel:
-        """A prompt from nothing only writes the state; a few tokens to verify write it after each."""
+        """A prompt from nothing only writes the state; tokens to verify each write it."""
         tokens = work.new_tokens
         state_bytes = work.batch * self.state_bits() // 8
         times = 1 if work.phase == "prefill" else 2
@@ -2051,10 +2040,9 @@ class Model(NamedTuple):
         return all(layers.mixer.unfused for layers in self.layers)
 
 
-# ---------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------------------------------------ reading
 
 SECTIONS = {"gpu": "GPU", "model": "Model"}  # of the config, by flag
-
 GPU_KEYS = """\
 key                         unit       least needed constants optional field
 model                       name           -    yes         -        -
@@ -2360,7 +2348,8 @@ def made_full(figures: Figures, n_layer: int) -> list[Layers]:
         if not owners <= indexed <= n_layer:
             counts = f"{owners}, {indexed}, {n_layer}"
             raise InputError(
-                f"Model.n_layer_index must be at most n_layer_indexed, and that the full layers: {counts}"
+                "Model.n_layer_index must be at most n_layer_indexed, "
+                f"and that the full layers: {counts}"
             )
         layers.append(Layers(owners, IndexedAttention(attention, indexer)))
         layers.append(Layers(indexed - owners, IndexedAttention(attention, indexer, owner=False)))
@@ -2517,764 +2506,9 @@ def read_json(path: str) -> Any:
     return read_text(path, 16 * 2**20, parse_json)
 
 
-def checked_type(model_type: object) -> Type:
-    """What is known of a model type."""
-    rows = catalogue(TYPES)
-    for name in (str(model_type), f"{model_type}_text"):
-        if name in rows:
-            return {"type": name, **rows[name]}
-        if name in PLAIN_TYPES.split():
-            return {"type": name}
-    return {"type": "unchecked", **rows["unchecked"]}
+# --------------------------------------------------------------- published config.json files: words
 
-
-def text_scope(outer: Any) -> dict[str, Any]:
-    """The text decoder's part of a config, with what only its wrapper says."""
-    while isinstance(outer, dict):
-        inner = next(
-            (outer[key] for key in TEXT_SCOPES if isinstance(outer.get(key), dict)),
-            None,
-        )
-        if inner is None:
-            return outer
-        model_type = inner.get("model_type") or outer.get("model_type")
-        scope = {**inner, "model_type": model_type}
-        if "tie_word_embeddings" in outer:
-            scope["tie_word_embeddings"] = outer["tie_word_embeddings"]
-        if outer.get("model_type") == "paligemma":  # looks both ways at images only
-            scope.pop("use_bidirectional_attention", None)
-        outer = scope
-    raise InputError(f"must be an object {{...}}, not {quoted(outer)}")
-
-
-def layer_overrides(scope: Config) -> dict[int, Any]:
-    """What per_layer_config says of single layers, by their numbers."""
-    overrides = scope.get("per_layer_config") or {}
-    right = isinstance(overrides, dict)
-    right = right and all(re.fullmatch("[0-9]{1,9}", number) for number in overrides)
-    right = right and all(isinstance(layer, dict) for layer in overrides.values())
-    if not right or any(layer.get("skip") for layer in overrides.values()):
-        raise InputError(
-            "per_layer_config must hold objects under the numbers of layers, and none that has a"
-            " skip"
-        )
-    return {int(number): layer for number, layer in overrides.items()}
-
-
-def with_defaults(scope: dict[str, Any], type_name: str) -> Config:
-    """A config with its class's defaults for quantities that it has under no name."""
-    present = set[str]()
-    for names in NAMES.values():
-        if scope.keys() & names:
-            present.update(names)
-    defaults: dict[str, Any] = {}
-    for types, row in CLASS_DEFAULTS.items():
-        if type_name in types.split():
-            defaults.update(row)
-    config = {key: value for key, value in defaults.items() if key not in present}
-    if isinstance(scope.get("attn_config"), dict):  # MPT, DBRX
-        config.update(scope["attn_config"])
-    config.update(scope)
-    config["per_layer_config"] = layer_overrides(scope)
-    return config
-
-
-def count_at(config: Config, quantity: str, default: int | None = None) -> int:
-    """The count under the first of a quantity's names that is present; else the default, if any."""
-    names = NAMES.get(quantity, [quantity])
-    # Zero and -1 say "none", but a model with no layers or heads is a mistake.
-    unset = (None,) if quantity in ("n_layer", "n_head", "n_kv_head") else (None, 0, -1)
-    for key in names:
-        if config.get(key) not in unset:
-            with blamed_on(key):
-                return int(COUNT.checked(config[key]))
-    if default is None:
-        raise InputError(f"no {' or '.join(names[:2])}, and no default for it is known")
-    return default
-
-
-def is_read(key: str, value: object) -> bool:
-    """Whether a key is read in every type: as another's name (global_head_dim is a head_dim), or
-    as a schedule.
-    """
-    names = {re.sub(part, "", key) for part in KIND_PARTS.values()}
-    schedules = key in SCHEDULES and key not in TYPE_SCHEDULES and not isinstance(value, int)
-    return schedules or not names.isdisjoint(ALL_ALIASES)
-
-
-def refuse_unread(config: Config) -> None:
-    """InputError for a key that may change the attention of a type that was not checked."""
-    if not any("vocab_size" in key for key in config):
-        raise InputError("no vocab_size: not the config of a language model")
-    for key, value in config.items():
-        one_a_layer = isinstance(value, list) and len(value) == count_at(config, "n_layer")
-        says_nothing = value in (
-            None,
-            False,
-            1,
-            -1,
-            [],
-            {},
-        )  # a bare true counts nothing either
-        suspect = one_a_layer or (not says_nothing and re.search(TELLING, key))
-        if suspect and not is_read(key, value) and not re.search(HARMLESS, key):
-            model_type = f"model_type {quoted(config.get('model_type'))}"
-            raise InputError(
-                f"{key} {quoted(value)} may change its attention, and {model_type} was not checked"
-            )
-
-
-def refuse_unmodelled(config: Config, known: Type) -> None:
-    """InputError for what is no decoder, or has an attention that is not modelled or not said."""
-    model_type = quoted(config.get("model_type"))
-    for row in NOT_MODELLED:
-        keys = row.keys.split()
-        if row.is_type(str(config.get("model_type"))):
-            keys.append("model_type")
-        for key in keys:
-            if config.get(key) and config[key] != "vision":  # Gemma 4: both ways at images only
-                raise InputError(f"{key} {quoted(config[key])}: {row.why}, not modelled")
-    if config.get("is_causal") is False or "ForMaskedLM" in str(config.get("architectures")):
-        raise InputError("is_causal false, or architectures ForMaskedLM: an encoder, not modelled")
-    for key in known.get("needs", "").split(","):
-        if key and config.get(key) is None:
-            raise InputError(
-                f"no {key}, and model_type {model_type} has no default for it that is known"
-            )
-    if known["type"] == "unchecked":
-        refuse_unread(config)
-
-
-def window_keys(config: Config) -> int:
-    """How many keys a windowed layer sees; 0: there is no window, or one without effect."""
-    window = count_at(config, "window", 0)
-    if config.get("local_attention"):  # ModernBERT's: both sides
-        window //= 2
-    if config.get("use_sliding_window") is False or window >= count_at(
-        config, "longest", window + 1
-    ):
-        return 0
-    return window
-
-
-def scheduled_kinds(config: Config, known: Type, n_layer: int) -> list[str]:
-    """The kinds of layers as the first schedule in a file says; none without one."""
-    for key, schedule in SCHEDULES.items():
-        value = config.get(key)
-        if not value or (key in TYPE_SCHEDULES and key != known.get("schedule")):
-            continue
-        if isinstance(value, (int, float)):
-            with blamed_on(key):
-                value = COUNT.checked(value)
-        try:
-            kinds = list(itertools.islice(schedule(value, config), n_layer))
-        except KeyError as error:
-            raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
-        except (TypeError, ValueError, AttributeError):
-            raise InputError(f"{key} {quoted(value)}: not a layer schedule") from None
-        if len(kinds) < n_layer or not {"full", "windowed"} & set(kinds):
-            raise InputError(
-                f"{key} has {len(kinds)} entries for {n_layer} layers, or no attention"
-            )
-        return kinds
-    return []
-
-
-def layer_count(config: Config) -> int:
-    """How many layers there are; where no count says it, as many as a list has."""
-    kinds = config.get("layer_types") or config.get("layers_block_type")
-    pattern = config.get("hybrid_override_pattern")
-    if not kinds and isinstance(pattern, str):  # Nemotron: a letter each
-        kinds = list(pattern)
-    n_layer = count_at(config, "n_layer", len(kinds) if isinstance(kinds, list) else None)
-    if n_layer > len(LAYER_NUMBERS):
-        raise InputError(f"num_hidden_layers {n_layer}: more layers than any model has")
-    return n_layer
-
-
-def ignores_windows(known: Type) -> bool:
-    return "window" not in known and "layers" not in known
-
-
-def names_window(config: Config) -> bool:
-    """Whether a key for the window's width is there, whatever it holds."""
-    return not config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
-
-
-def mentions_window(config: Config) -> bool:
-    return names_window(config) or "use_sliding_window" in config
-
-
-def refuse_unknown_windows(config: Config, known: Type, window: int) -> None:
-    """InputError for a file without a schedule whose layers may still differ."""
-    which = known.get("window")
-    sets_window = window > 0 and which in ("listed", "set", "switched")
-    silent = which == "listed" and not mentions_window(config)
-    if "layers" in known or sets_window or silent:
-        raise InputError("no layer_types, so which layers are of which kind is not known")
-
-
-def complete_kinds(config: Config, known: Type, kinds: list[str], window: int) -> list[str]:
-    """The kinds of the layers as scheduled, all full without a schedule; InputError where windows
-    are hinted at, but not which layers have them or how wide they are.
-    """
-    if not kinds:
-        refuse_unknown_windows(config, known, window)
-        kinds = ["full"] * layer_count(config)
-    if known["type"].startswith("gemma4"):
-        kinds[-1] = "full"  # whatever the file says
-    if config.get("use_sliding_window") and not names_window(config):
-        raise InputError("no sliding_window, but windowed layers")
-    if "windowed" in kinds and not mentions_window(config):
-        raise InputError("no sliding_window, but windowed layers")
-    return kinds
-
-
-def layer_kinds(config: Config, known: Type) -> list[str]:
-    """The kind of each layer: "full", "windowed" or "none"."""
-    if config.get("compress_ratios") or config.get("compress_rates"):
-        return ["full"] * layer_count(config)
-    kinds = scheduled_kinds(config, known, layer_count(config))
-    window = window_keys(config)
-    kinds = complete_kinds(config, known, kinds, window)
-    if known.get("window") == "all" and window:
-        return ["windowed" if kind == "full" else kind for kind in kinds]
-    if ignores_windows(known):
-        return ["full" if kind == "windowed" else kind for kind in kinds]
-    return kinds
-
-
-def known_count(config: Config, quantity: str) -> int | None:
-    """The count under the first of a quantity's names that is present, 0 without one; None where
-    that is no count.
-    """
-    for key in NAMES.get(quantity, [quantity]):
-        value = config.get(key)
-        if value not in (None, 0, -1):
-            return value if type(value) is int and 0 < value <= MAX_COUNT else None
-    return 0
-
-
-def expert_counts(config: Config) -> Mapping[str, int] | None:
-    """How many experts there are and how many a token uses; empty without any, None where it is
-    not known.
-    """
-    experts = known_count(config, "n_expert")
-    active = known_count(config, "n_active")
-    if experts is None or active is None:
-        return None
-    mixture = experts > 1 and 0 < active <= experts
-    return {"n_expert": experts, "n_expert_active": active} if mixture else {}
-
-
-def mixer_parameters(layers: Sequence[Layers], hidden: int) -> int | None:
-    """Of all mixers; None where some are not known."""
-    total = 0
-    for n_layer, mixer in layers:
-        parameters = mixer.parameters(hidden)
-        if parameters is None:
-            return None
-        total += n_layer * parameters
-    return total
-
-
-def known_counts(config: Config, quantities: str) -> dict[str, int] | None:
-    """The counts of all these quantities; None where one is no count."""
-    sizes = {}
-    for quantity in quantities.split():
-        size = known_count(config, quantity)
-        if size is None:
-            return None
-        sizes[quantity] = size
-    return sizes
-
-
-def listed_experts(words: Sequence[Any]) -> int | None:
-    """How many layers have experts, by a word or a number for each; None: one is not known."""
-    known = all(isinstance(word, (str, int)) and word in EXPERTS_IN for word in words)
-    return [EXPERTS_IN[word] for word in words].count(True) if known else None
-
-
-def layers_with_experts(config: Config, n_layer: int) -> int | None:
-    """How many layers have experts, where any has: a list says it, or else a step from some layer
-    on. None: said in a way that is not known.
-    """
-    for key in ("mlp_layer_types", "moe_layer_freq"):
-        if isinstance(config.get(key), list):
-            return listed_experts(config[key][:n_layer])
-    sizes = known_counts(config, "expert_layer_period expert_layer_offset n_dense sparse_step")
-    dense = config.get("mlp_only_layers") or []
-    if sizes is None or not isinstance(dense, list):
-        return None
-    period = sizes["expert_layer_period"]
-    if period:  # Jamba
-        offset = sizes["expert_layer_offset"]
-        return len([i for i in range(n_layer) if i % period == offset])
-    step = max(sizes["sparse_step"], 1)
-    sparse = [i for i in range(sizes["n_dense"], n_layer) if (i + 1) % step == 0]
-    return len([i for i in sparse if i not in dense])
-
-
-def mlp_layers(config: Config, n_layer: int, experts: int) -> tuple[int, int] | None:
-    """How many layers have a dense MLP, and how many have experts; None where it is not known."""
-    pattern = config.get("hybrid_override_pattern") or config.get("layers_block_type")
-    if not isinstance(pattern, (str, list)):
-        pattern = []
-    names = [LAYER_KINDS.get(str(name)) for name in pattern]
-    if "mlp" in names:  # Nemotron: layers of their own
-        sparse = [name for name in pattern if name in ("E", "moe")]
-        return names.count("mlp") - len(sparse), len(sparse)
-    sparse_layers = layers_with_experts(config, n_layer) if experts > 1 else 0
-    if sparse_layers is None:
-        return None
-    if config.get("enable_moe_block"):  # Gemma 4: both in each layer
-        return n_layer, sparse_layers
-    return n_layer - sparse_layers, sparse_layers
-
-
-def is_mixture(config: Config, active: int) -> bool:
-    """Whether a file that names no number of experts means some all the same."""
-    named = any(config.get(key) is not None for key in NAMES["n_expert"])
-    return not named and bool(active or config.get("moe_intermediate_size"))
-
-
-def published_mlps(config: Config, known: Type, hidden: int, n_layer: int) -> Mlps | None:
-    """What a file says of MLPs; None where it does not say enough."""
-    sizes = known_counts(config, "n_expert n_active width expert_width n_shared shared_width")
-    if sizes is None:
-        return None
-    experts = sizes["n_expert"]
-    layers = mlp_layers(config, n_layer, experts)
-    if layers is None or (not experts and is_mixture(config, sizes["n_active"])):
-        return None
-    dense, sparse = layers
-    width = sizes["width"]
-    if not width and "mlp" in known:
-        width = 4 * hidden
-    expert_width = sizes["expert_width"]
-    shared_width = sizes["n_shared"] * expert_width
-    if not shared_width or config.get("moe_shared_expert_intermediate_size"):  # Nemotron
-        shared_width = sizes["shared_width"]
-    if (dense and not width) or (sparse and not expert_width):
-        return None
-    if sparse and not 0 < sizes["n_active"] <= experts:
-        return None
-    return Mlps(dense, sparse, width, experts, sizes["n_active"], expert_width, shared_width)
-
-
-def parameter_counts(
-    config: Config, known: Type, layers: Sequence[Layers], hidden: int, n_layer: int
-) -> dict[str, int]:
-    """All and active: embeddings, mixers, MLPs, experts and routers, without norms and biases.
-    Nothing where there are weights of other kinds, or not enough is said.
-    """
-    activation = next((config[key] for key in NAMES["activation"] if config.get(key)), "")
-    other = ("hidden_size_per_layer_input", "moe_latent_size")
-    if "weights" in known or any(config.get(key) for key in other):
-        return {}
-    if not activation and "mlp" not in known:
-        return {}
-    mixers = mixer_parameters(layers, hidden)
-    mlps = published_mlps(config, known, hidden, n_layer)
-    vocabulary = known_count(config, "vocab_size")
-    if mixers is None or mlps is None or not vocabulary:
-        return {}
-    gated = activation in ("silu", "swiglu") or "gemma" in known["type"]
-    matrices = hidden * (3 if gated else 2)  # of an MLP, for each unit of its width
-    embeddings = 1 if config.get("tie_word_embeddings", "tied" in known) else 2
-    dense = matrices * (mlps.dense * mlps.width + mlps.sparse * mlps.shared_width)
-    routers = mlps.sparse * mlps.experts * hidden
-    always = embeddings * vocabulary * hidden + mixers + dense + routers
-    expert = mlps.sparse * matrices * mlps.expert_width  # one in each layer that has some
-    counts = {"params_b": always + mlps.experts * expert}
-    if mlps.sparse:
-        counts["active_params_b"] = always + mlps.active * expert
-    return counts
-
-
-def whole_figures(
-    config: Config, known: Type, layers: Sequence[Layers], kinds: Sequence[str]
-) -> dict[str, Any]:
-    """Figures of the whole model by the config's keys, as far as they are known."""
-    figures: dict[str, Any] = {"n_layer": len(kinds)}
-    hidden = known_count(config, "hidden")
-    if not hidden:
-        return figures
-    figures["hidden_size"] = hidden
-    experts = expert_counts(config)
-    if experts is None:
-        return figures
-    figures.update(experts)
-    if "none" not in kinds and ("states" in known or "state" not in kinds):
-        figures.update(parameter_counts(config, known, layers, hidden, len(kinds)))
-    return figures
-
-
-def compressed_parameters(
-    config: Config, n_head: int, dim: int, indexer: Indexer | None, ratio: int
-) -> int | None:
-    """Of one layer (transformers 5.24): queries by way of a latent, K = V, an output in groups by
-    way of a latent, and the compressor.
-    """
-    sizes = known_counts(config, "hidden q_lora_rank o_lora_rank o_groups")
-    if sizes is None or 0 in sizes.values():
-        return None
-    hidden = sizes["hidden"]
-    rank = sizes["q_lora_rank"]
-    outputs = (
-        sizes["o_lora_rank"] * n_head * dim + sizes["o_groups"] * sizes["o_lora_rank"] * hidden
-    )
-    total = hidden * rank + rank + rank * n_head * dim + hidden * dim + dim + outputs + n_head
-    if indexer:
-        width = indexer.dim_head
-        total += 4 * hidden * dim + 9 * dim + 4 * hidden * width + 9 * width
-        return total + rank * indexer.n_head * width + hidden * indexer.n_head
-    return total + 2 * hidden * dim + 129 * dim if ratio else total
-
-
-def compressed_mixer(config: Config, ratio: int) -> Mixer:
-    """DeepSeek-V4's layer of a ratio."""
-    n_head = count_at(config, "n_head")
-    dim = count_at(config, "dim_head")
-    indexer = None
-    if ratio == 4:
-        heads = count_at(config, "index_n_heads")
-        topk = count_at(config, "index_topk")
-        indexer = latent_indexer(heads, count_at(config, "index_head_dim"), topk)
-    return CompressedAttention(
-        n_head=n_head,
-        dim_qk=dim,
-        qk_rope_head_dim=count_at(config, "qk_rope_head_dim"),
-        window=count_at(config, "sliding_window", 128),
-        ratio=ratio,
-        indexer=indexer,
-        weights=compressed_parameters(config, n_head, dim, indexer, ratio),
-    )
-
-
-def compression_ratios(config: Config, n_layer: int) -> list[int]:
-    """Tokens of a compressed row, of each layer; none where a file has no compressed rows."""
-    ratios = config.get("compress_ratios")
-    names = config.get("layer_types")
-    if not ratios and config.get("compress_rates") and isinstance(names, list):
-        ratios = [COMPRESSION_NAMES.get(str(name), 0) for name in names]
-    if not ratios:
-        return []
-    if not isinstance(ratios, list) or len(ratios) < n_layer:
-        raise InputError(f"compress_ratios {quoted(ratios)}: not a ratio for each layer")
-    for ratio in ratios[:n_layer]:
-        if ratio not in (0, 4, 128):
-            raise InputError(
-                f"compress_ratios {quoted(ratio)}: rows of so many tokens, not modelled"
-            )
-    return ratios[:n_layer]
-
-
-def borrowing_layers(config: Config, n_layer: int) -> Collection[int]:
-    """The layers that keep no rows, and read those of an earlier one."""
-    shared = count_at(config, "num_kv_shared_layers", 0)
-    if shared:  # Gemma 3n and 4
-        if shared >= n_layer:
-            raise InputError(f"num_kv_shared_layers {shared} of {n_layer} layers")
-        return range(n_layer - shared, n_layer)
-    if config.get("use_cla"):  # Hunyuan: the first of each few keeps rows for the others
-        factor = count_at(config, "cla_share_factor")
-        return [i for i in range(n_layer) if i % factor]
-    return ()
-
-
-def kind_overrides(config: Config, kind: str) -> Config:
-    """What keys for one kind of layers say, under the keys for all: swa_head_dim as head_dim. Where
-    single layers are described the keys for kinds are leftovers.
-    """
-    if config["per_layer_config"]:
-        return {}
-    overrides = {}
-    for key, value in config.items():
-        plain_key = re.sub(KIND_PARTS[kind], "", key)
-        named = plain_key != key and plain_key in ALL_ALIASES and value is not None
-        # Gemma 4 uses num_global_key_value_heads only where keys are values too.
-        unused = "global_key" in key and not config.get("attention_k_eq_v")
-        if named and not unused:
-            overrides[plain_key] = value
-    return overrides
-
-
-def list_entries(config: Config, i: int) -> Config:
-    """What lists with an entry a layer say, under the keys for all."""
-    overrides = {}
-    for key, value in config.items():
-        if key.endswith("_per_layer") and isinstance(value, list):
-            if i >= len(value):
-                raise InputError(f"{key} has only {len(value)} entries")
-            overrides[key.removesuffix("_per_layer")] = value[i]
-    return overrides
-
-
-def of_layer(config: Config, kind: str, i: int) -> Config:
-    """The config as layer i sees it: what is said of its kind, or of it alone, on top."""
-    seen = {**kind_overrides(config, kind), **list_entries(config, i)}
-    if kind == "windowed" and isinstance(config.get("attention_other_setting"), dict):
-        seen.update(config["attention_other_setting"])  # Step 3.5
-    if config.get("block_configs"):
-        seen.update(config["block_configs"][i]["attention"])  # Nemotron-NAS
-    seen.update(config["per_layer_config"].get(i, {}))
-    if kind == "full" and seen.get("sliding_window"):
-        raise InputError(f"sliding_window of layer {i}, but that is a full one")
-    return {**config, **seen}
-
-
-def indexer_of(config: Config, latent: bool) -> Indexer | None:
-    """What finds the best keys, where a file says how many."""
-    if latent and config.get("index_topk"):
-        heads = count_at(config, "index_n_heads")
-        return latent_indexer(
-            heads, count_at(config, "index_head_dim"), count_at(config, "index_topk")
-        )
-    sparse = config.get("sparse_attention_config")
-    if isinstance(sparse, dict) and sparse.get("sparse_topk_blocks"):
-        keys = count_at(sparse, "sparse_topk_blocks") * count_at(sparse, "sparse_block_size")
-        heads = count_at(sparse, "sparse_num_index_heads")
-        return grouped_indexer(heads, count_at(sparse, "sparse_index_dim"), keys)
-    if config.get("index_topk_blocks"):
-        keys = count_at(config, "index_topk_blocks") * count_at(config, "index_block_size")
-        heads = count_at(config, "index_n_heads")
-        return grouped_indexer(heads, count_at(config, "index_head_dim"), keys)
-    return None
-
-
-def owns_indexer(config: Config, i: int) -> bool:
-    """Whether layer i has an indexer of its own (GLM-5)."""
-    types = config.get("indexer_types")
-    pattern = config.get("index_topk_pattern")
-    if isinstance(types, list) and i < len(types):
-        return bool(types[i] == "full")
-    if isinstance(pattern, str) and i < len(pattern):
-        return pattern[i] != "S"
-    offset = count_at(config, "index_skip_topk_offset", 0)
-    period = count_at(config, "index_topk_freq", 1)
-    return max(i - offset + 1, 0) % period == 0
-
-
-def is_indexed(config: Config, i: int) -> bool:
-    """Whether layer i reads the keys of an indexer, where the file has one (MiniMax-M3)."""
-    names = config.get("layer_types")
-    if isinstance(names, list) and "minimax_m3_sparse" in names:
-        return bool(names[i] == "minimax_m3_sparse")
-    sparse = config.get("sparse_attention_config")
-    flags = sparse.get("sparse_attention_freq") if isinstance(sparse, dict) else None
-    return bool(flags[i]) if isinstance(flags, list) and i < len(flags) else True
-
-
-def is_multi_query(config: Config) -> bool:
-    """Whether all query heads share one K/V head, by the ways of saying so without a number."""
-    if "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}":
-        return True
-    named = {key for key in NAMES["n_kv_head"] if config.get(key) is not None}
-    named.discard("num_kv_heads")  # Falcon 7B has it, and does not use it
-    several = named or config.get("new_decoder_architecture")
-    return bool(config.get("multi_query") and not several)
-
-
-def key_value_heads(config: Config, n_head: int, known: Type) -> int:
-    """Key/value heads of a layer, by the many ways of saying so."""
-    if config.get("multi_query_attention"):  # ChatGLM
-        return count_at(config, "multi_query_group_num")
-    for key in (
-        "n_shared_head",
-        "n_heads_in_group",
-    ):  # PLaMo, Nemotron-NAS: query heads of each
-        if config.get(key):
-            group = count_at(config, key)
-            if n_head % group:
-                raise InputError(f"{key} {group} does not divide {n_head} heads")
-            return n_head // group
-    if is_multi_query(config):
-        return 1
-    null = "num_key_value_heads" in config and config["num_key_value_heads"] is None
-    if known.get("kv_heads") == "unknown":
-        return count_at({} if null else config, "n_kv_head")
-    if null:
-        return n_head  # whatever other names say
-    return count_at(config, "n_kv_head", known.get("kv_heads", n_head))
-
-
-def head_width(config: Config, n_head: int, known: Type) -> int:
-    """Width of a head: said, its class's, or the hidden size over the heads."""
-    class_width = known.get("head_dim", 0)
-    derivable = class_width != "unknown"
-    default = 0
-    if derivable and "head_dim" not in config:  # a null overrides the class's
-        default = class_width
-    width = count_at(config, "dim_head", default)
-    if width:
-        return width
-    all_heads = count_at(config, "attention_projection_size", 0)  # Yuan 2
-    if not all_heads:
-        all_heads = count_at(config, "hidden")
-    if all_heads % n_head or not derivable:
-        raise InputError(f"no head_dim, and hidden_size {all_heads} is not {n_head} heads")
-    return all_heads // n_head
-
-
-def layer_mask(config: Config, kind: str) -> Mask:
-    if kind != "windowed":
-        return Mask()
-    keys = window_keys(config)
-    return Mask(chunk=keys) if config.get("attention_chunk_size") else Mask(window=keys)
-
-
-def layer_mixer(config: Config, kind: str, known: Type) -> GroupedAttention | LatentAttention:
-    """The attention of one layer, as it sees the config."""
-    n_head = count_at(config, "n_head")
-    mask = layer_mask(config, kind)
-    latent = config.get("kv_lora_rank") or "latent" in known
-    if latent and config.get("use_mla") is not False:
-        if known["type"] == "minicpm3":
-            config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
-        widths: dict[str, Any] = {key: count_at(config, key) for key in LATENT_KEYS}
-        widths["q_lora_rank"] = known_count(config, "q_lora_rank")
-        return made_latent(widths, n_head, mask)
-    dim_head = head_width(config, n_head, known)
-    widths = {"n_kv_head": key_value_heads(config, n_head, known), "dim_head": dim_head}
-    if known["type"] == "unchecked" or known["type"].startswith("mimo_v2"):
-        widths["v_head_dim"] = count_at(config, "v_head_dim", dim_head)
-    mixer = made_grouped(widths, n_head, mask)
-    gated = known["type"] in GATED_TYPES and config.get("attn_output_gate") is not False
-    alike = bool(kind == "full" and config.get("attention_k_eq_v"))  # Gemma 4
-    return mixer._replace(gated=gated, values_are_keys=alike)
-
-
-def layer_mixers(config: Config, kind: str, known: Type, i: int) -> list[Mixer]:
-    """The mixers of layer i: attention, a state, both, or none that is known."""
-    family = STATE_FAMILIES.get(known.get("states", ""))
-    mixers: list[Mixer] = []
-    if kind in ("full", "windowed"):
-        seen = of_layer(config, kind, i)
-        attention = layer_mixer(seen, kind, known)
-        mixers.append(attention)
-        latent = isinstance(attention, LatentAttention)
-        indexer = indexer_of(config, latent) if kind == "full" else None
-        if indexer and is_indexed(config, i):
-            owner = owns_indexer(config, i) if latent else True
-            mixers = [IndexedAttention(attention, indexer, owner)]
-    if family and (kind == "state" or (kind == "full" and "beside" in known)):
-        state = family(config)._replace(state_dtype=state_dtype(config), beside=bool(mixers))
-        mixers.append(state)
-    return mixers
-
-
-def counted_layers(config: Config, known: Type, kinds: Sequence[str]) -> tuple[Layers, ...]:
-    """The layers with a mixer, those with the same together, by their kinds' names."""
-    counts = collections.Counter[Mixer]()
-    ratios = compression_ratios(config, len(kinds))
-    if ratios:
-        for ratio in ratios:
-            counts[compressed_mixer(config, ratio)] += 1
-        kinds = ()
-    borrowing = borrowing_layers(config, len(kinds))
-    for i, kind in enumerate(kinds):
-        for mixer in layer_mixers(config, kind, known, i):
-            if i in borrowing and isinstance(mixer, GroupedAttention):
-                mixer = mixer._replace(borrows=True)  # noqa: PLW2901
-            counts[mixer] += 1
-    layers = [Layers(n_layer, mixer) for mixer, n_layer in counts.items()]
-    return tuple(sorted(layers, key=lambda kind: kind.mixer.kind))
-
-
-def reading_notes(config: Config, known: Type, layers: Iterable[Layers]) -> Lines:
-    """What a user has to know of how a config was read."""
-    sparse = [kind for kind in layers if kind.mixer.kind in ("indexed", "compressed")]
-    for key in (
-        "index_topk",
-        "sparse_config",
-        "index_topk_blocks",
-        "sparse_attention_config",
-    ):
-        if config.get(key) and not sparse:
-            yield f"{key}, sparse attention, is counted as dense"
-    window = window_keys(config)
-    if window and ignores_windows(known) and not sparse:
-        yield f"sliding_window {window}: its class ignores it, some engines do not"
-    if known["type"] == "unchecked":
-        shapes = []
-        for n_layer, mixer in layers:
-            heads = f"{mixer.n_head} heads, {mixer.n_kv_head} K/V"
-            shapes.append(f"{n_layer} {mixer.kind}, {heads}")
-        model_type = quoted(config.get("model_type"))
-        yield f"model_type {model_type} was not checked: read as {' + '.join(shapes)}"
-
-
-def published_model(document: object, name: str | None, source: str) -> Model:
-    """The model that a published config describes; InputError for what is not known to be read
-    right.
-    """
-    scope = text_scope(document)
-    known = checked_type(scope.get("model_type"))
-    config = with_defaults(scope, known["type"])
-    refuse_unmodelled(config, known)
-    kinds = layer_kinds(config, known)
-    layers = counted_layers(config, known, kinds)
-    if known["type"] == "longcat_flash":  # two latent attentions in each layer
-        layers = tuple([Layers(2 * n_layer, mixer) for n_layer, mixer in layers])
-    figures = whole_figures(config, known, layers, kinds)
-    unknown_states = 0 if "states" in known else kinds.count("state")
-    return Model(
-        name=name,
-        n_layer=len(kinds),
-        layers=layers,
-        params=read_parameters(figures),
-        figures=figures,
-        source=source,
-        published=True,
-        n_layer_idle=kinds.count("none") + unknown_states,
-        notes=tuple(reading_notes(config, known, layers)),
-    )
-
-
-class ConfigFile(NamedTuple):
-    """A config of ours: a GPU and a model by their figures."""
-
-    sections: Values
-    source: str
-
-    def gpu(self) -> GPU:
-        with blamed_on(f"{self.source}:"):
-            return made_gpu(read_section(self.sections.get("GPU", {}), "GPU"), self.source)
-
-    def model(self) -> Model:
-        section = self.sections.get("Model", {})
-        with blamed_on(f"{self.source}:"):
-            if isinstance(section, dict) and "model_type" in section:
-                with blamed_on("Model"):
-                    return published_model(section, None, self.source)
-            return made_model(read_section(self.sections.get("Model", {}), "Model"), self.source)
-
-
-def read_config(path: str | None) -> ConfigFile:
-    """A config file; without one, the script's own."""
-    folder = os.path.dirname(__file__)  # none where the script came through standard input
-    beside = os.path.join(folder, "config.json")
-    if path is not None:
-        with blamed_on("--config"):
-            document = read_json(path)
-        source = source_name(path)
-    elif folder and os.path.lexists(beside):
-        document = read_json(beside)
-        source = "config.json"
-    else:
-        gpu = {
-            "model": "A100",
-            **catalogue(GPUS)["A100"],
-        }  # the user's own, as is this model
-        document = {"GPU": gpu, "Model": {"n_layer": 96, "n_head": 96, "dim_head": 128}}
-        source = "built-in config"
-    with blamed_on(f"{source}:"):
-        return ConfigFile(checked_object(document, CONFIG_KEYS, "it"), source)
-
-
-# ------------------------------------------------------------- published config.json files
-
+Config = Mapping[str, Any]
 # What they call each quantity, in order of precedence.
 ALIASES = """\
 n_layer      num_hidden_layers n_layer n_layers num_layers layers
@@ -3324,7 +2558,6 @@ TEXT_SCOPES = (
     "language_config",
     "thinker_config",
 )  # of text decoders
-
 # The model types whose reading was checked, against transformers 5.23 or their own code; those of
 # the last row were not.
 TYPES = """\
@@ -3510,6 +2743,19 @@ nanochat olmo olmo2 openai-gpt persimmon phi xglm Yi aquila baichuan deepseek in
 llava_llama stablelm_epoch xverse
 """
 Type = Mapping[str, Any]  # a row of TYPES; "type" is its name
+
+
+def checked_type(model_type: object) -> Type:
+    """What is known of a model type."""
+    rows = catalogue(TYPES)
+    for name in (str(model_type), f"{model_type}_text"):
+        if name in rows:
+            return {"type": name, **rows[name]}
+        if name in PLAIN_TYPES.split():
+            return {"type": name}
+    return {"type": "unchecked", **rows["unchecked"]}
+
+
 # Defaults of transformers' classes, by the model types that share them. sliding_window_pattern n:
 # every n-th layer is full, the others windowed.
 CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -3580,6 +2826,93 @@ CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+def text_scope(outer: Any) -> dict[str, Any]:
+    """The text decoder's part of a config, with what only its wrapper says."""
+    while isinstance(outer, dict):
+        inner = next(
+            (outer[key] for key in TEXT_SCOPES if isinstance(outer.get(key), dict)),
+            None,
+        )
+        if inner is None:
+            return outer
+        model_type = inner.get("model_type") or outer.get("model_type")
+        scope = {**inner, "model_type": model_type}
+        if "tie_word_embeddings" in outer:
+            scope["tie_word_embeddings"] = outer["tie_word_embeddings"]
+        if outer.get("model_type") == "paligemma":  # looks both ways at images only
+            scope.pop("use_bidirectional_attention", None)
+        outer = scope
+    raise InputError(f"must be an object {{...}}, not {quoted(outer)}")
+
+
+def layer_overrides(scope: Config) -> dict[int, Any]:
+    """What per_layer_config says of single layers, by their numbers."""
+    overrides = scope.get("per_layer_config") or {}
+    right = isinstance(overrides, dict)
+    right = right and all(re.fullmatch("[0-9]{1,9}", number) for number in overrides)
+    right = right and all(isinstance(layer, dict) for layer in overrides.values())
+    if not right or any(layer.get("skip") for layer in overrides.values()):
+        raise InputError(
+            "per_layer_config must hold objects under the numbers of layers, and none that has a"
+            " skip"
+        )
+    return {int(number): layer for number, layer in overrides.items()}
+
+
+def with_defaults(scope: dict[str, Any], type_name: str) -> Config:
+    """A config with its class's defaults for quantities that it has under no name."""
+    present = set[str]()
+    for names in NAMES.values():
+        if scope.keys() & names:
+            present.update(names)
+    defaults: dict[str, Any] = {}
+    for types, row in CLASS_DEFAULTS.items():
+        if type_name in types.split():
+            defaults.update(row)
+    config = {key: value for key, value in defaults.items() if key not in present}
+    if isinstance(scope.get("attn_config"), dict):  # MPT, DBRX
+        config.update(scope["attn_config"])
+    config.update(scope)
+    config["per_layer_config"] = layer_overrides(scope)
+    return config
+
+
+def count_at(config: Config, quantity: str, default: int | None = None) -> int:
+    """The count under the first of a quantity's names that is present; else the default, if any."""
+    names = NAMES.get(quantity, [quantity])
+    # Zero and -1 say "none", but a model with no layers or heads is a mistake.
+    unset = (None,) if quantity in ("n_layer", "n_head", "n_kv_head") else (None, 0, -1)
+    for key in names:
+        if config.get(key) not in unset:
+            with blamed_on(key):
+                return int(COUNT.checked(config[key]))
+    if default is None:
+        raise InputError(f"no {' or '.join(names[:2])}, and no default for it is known")
+    return default
+
+
+def known_count(config: Config, quantity: str) -> int | None:
+    """The count under the first of a quantity's names that is present, 0 without one; None where
+    that is no count.
+    """
+    for key in NAMES.get(quantity, [quantity]):
+        value = config.get(key)
+        if value not in (None, 0, -1):
+            return value if type(value) is int and 0 < value <= MAX_COUNT else None
+    return 0
+
+
+def known_counts(config: Config, quantities: str) -> dict[str, int] | None:
+    """The counts of all these quantities; None where one is no count."""
+    sizes = {}
+    for quantity in quantities.split():
+        size = known_count(config, quantity)
+        if size is None:
+            return None
+        sizes[quantity] = size
+    return sizes
+
+
 class NotModelled(NamedTuple):
     """What the cost model does not have, by the keys that say so and by the first words of such
     model types: "mom" is that of "mom_7b", not of "momentum".
@@ -3627,6 +2960,9 @@ attn_con attention_con attn_layer attention_layer state_ mixer latent reuse nsa_
 )
 HARMLESS = "rope|expert|moe|mlp|vision|image|audio|bias|norm|^max_window_layers$|^use_"
 
+
+# ----------------------------------------------------------- published config.json files: schedules
+
 # The kind of a layer by the names that files give it: "state" keeps no growing KV cache, "mlp" has
 # no mixer, and of "none" nothing is known.
 KIND_NAMES = {
@@ -3638,7 +2974,6 @@ KIND_NAMES = {
 }
 LAYER_KINDS = {name: kind for kind, names in KIND_NAMES.items() for name in names.split()}
 LAYER_NUMBERS = range(10_000)  # more than any model has
-Config = Mapping[str, Any]
 Schedule = Callable[
     [Any, Config], Iterable[str]
 ]  # the kind of each layer from a key's value and its config
@@ -3748,13 +3083,415 @@ SCHEDULES: dict[str, Schedule] = {
 TYPE_SCHEDULES = {row["schedule"] for row in catalogue(TYPES).values() if "schedule" in row}
 
 
+def is_read(key: str, value: object) -> bool:
+    """Whether a key is read in every type: as another's name (global_head_dim is a head_dim), or
+    as a schedule.
+    """
+    names = {re.sub(part, "", key) for part in KIND_PARTS.values()}
+    schedules = key in SCHEDULES and key not in TYPE_SCHEDULES and not isinstance(value, int)
+    return schedules or not names.isdisjoint(ALL_ALIASES)
+
+
+def refuse_unread(config: Config) -> None:
+    """InputError for a key that may change the attention of a type that was not checked."""
+    if not any("vocab_size" in key for key in config):
+        raise InputError("no vocab_size: not the config of a language model")
+    for key, value in config.items():
+        one_a_layer = isinstance(value, list) and len(value) == count_at(config, "n_layer")
+        says_nothing = value in (
+            None,
+            False,
+            1,
+            -1,
+            [],
+            {},
+        )  # a bare true counts nothing either
+        suspect = one_a_layer or (not says_nothing and re.search(TELLING, key))
+        if suspect and not is_read(key, value) and not re.search(HARMLESS, key):
+            model_type = f"model_type {quoted(config.get('model_type'))}"
+            raise InputError(
+                f"{key} {quoted(value)} may change its attention, and {model_type} was not checked"
+            )
+
+
+def refuse_unmodelled(config: Config, known: Type) -> None:
+    """InputError for what is no decoder, or has an attention that is not modelled or not said."""
+    model_type = quoted(config.get("model_type"))
+    for row in NOT_MODELLED:
+        keys = row.keys.split()
+        if row.is_type(str(config.get("model_type"))):
+            keys.append("model_type")
+        for key in keys:
+            if config.get(key) and config[key] != "vision":  # Gemma 4: both ways at images only
+                raise InputError(f"{key} {quoted(config[key])}: {row.why}, not modelled")
+    if config.get("is_causal") is False or "ForMaskedLM" in str(config.get("architectures")):
+        raise InputError("is_causal false, or architectures ForMaskedLM: an encoder, not modelled")
+    for key in known.get("needs", "").split(","):
+        if key and config.get(key) is None:
+            raise InputError(
+                f"no {key}, and model_type {model_type} has no default for it that is known"
+            )
+    if known["type"] == "unchecked":
+        refuse_unread(config)
+
+
+def window_keys(config: Config) -> int:
+    """How many keys a windowed layer sees; 0: there is no window, or one without effect."""
+    window = count_at(config, "window", 0)
+    if config.get("local_attention"):  # ModernBERT's: both sides
+        window //= 2
+    if config.get("use_sliding_window") is False or window >= count_at(
+        config, "longest", window + 1
+    ):
+        return 0
+    return window
+
+
+def scheduled_kinds(config: Config, known: Type, n_layer: int) -> list[str]:
+    """The kinds of layers as the first schedule in a file says; none without one."""
+    for key, schedule in SCHEDULES.items():
+        value = config.get(key)
+        if not value or (key in TYPE_SCHEDULES and key != known.get("schedule")):
+            continue
+        if isinstance(value, (int, float)):
+            with blamed_on(key):
+                value = COUNT.checked(value)
+        try:
+            kinds = list(itertools.islice(schedule(value, config), n_layer))
+        except KeyError as error:
+            raise InputError(f"{key}: {quoted(error.args[0])} is not known here") from None
+        except (TypeError, ValueError, AttributeError):
+            raise InputError(f"{key} {quoted(value)}: not a layer schedule") from None
+        if len(kinds) < n_layer or not {"full", "windowed"} & set(kinds):
+            raise InputError(
+                f"{key} has {len(kinds)} entries for {n_layer} layers, or no attention"
+            )
+        return kinds
+    return []
+
+
+def layer_count(config: Config) -> int:
+    """How many layers there are; where no count says it, as many as a list has."""
+    kinds = config.get("layer_types") or config.get("layers_block_type")
+    pattern = config.get("hybrid_override_pattern")
+    if not kinds and isinstance(pattern, str):  # Nemotron: a letter each
+        kinds = list(pattern)
+    n_layer = count_at(config, "n_layer", len(kinds) if isinstance(kinds, list) else None)
+    if n_layer > len(LAYER_NUMBERS):
+        raise InputError(f"num_hidden_layers {n_layer}: more layers than any model has")
+    return n_layer
+
+
+def ignores_windows(known: Type) -> bool:
+    return "window" not in known and "layers" not in known
+
+
+def names_window(config: Config) -> bool:
+    """Whether a key for the window's width is there, whatever it holds."""
+    return not config.keys().isdisjoint([*NAMES["window"], "sliding_window_per_layer"])
+
+
+def mentions_window(config: Config) -> bool:
+    return names_window(config) or "use_sliding_window" in config
+
+
+def refuse_unknown_windows(config: Config, known: Type, window: int) -> None:
+    """InputError for a file without a schedule whose layers may still differ."""
+    which = known.get("window")
+    sets_window = window > 0 and which in ("listed", "set", "switched")
+    silent = which == "listed" and not mentions_window(config)
+    if "layers" in known or sets_window or silent:
+        raise InputError("no layer_types, so which layers are of which kind is not known")
+
+
+def complete_kinds(config: Config, known: Type, kinds: list[str], window: int) -> list[str]:
+    """The kinds of the layers as scheduled, all full without a schedule; InputError where windows
+    are hinted at, but not which layers have them or how wide they are.
+    """
+    if not kinds:
+        refuse_unknown_windows(config, known, window)
+        kinds = ["full"] * layer_count(config)
+    if known["type"].startswith("gemma4"):
+        kinds[-1] = "full"  # whatever the file says
+    if config.get("use_sliding_window") and not names_window(config):
+        raise InputError("no sliding_window, but windowed layers")
+    if "windowed" in kinds and not mentions_window(config):
+        raise InputError("no sliding_window, but windowed layers")
+    return kinds
+
+
+def layer_kinds(config: Config, known: Type) -> list[str]:
+    """The kind of each layer: "full", "windowed" or "none"."""
+    if config.get("compress_ratios") or config.get("compress_rates"):
+        return ["full"] * layer_count(config)
+    kinds = scheduled_kinds(config, known, layer_count(config))
+    window = window_keys(config)
+    kinds = complete_kinds(config, known, kinds, window)
+    if known.get("window") == "all" and window:
+        return ["windowed" if kind == "full" else kind for kind in kinds]
+    if ignores_windows(known):
+        return ["full" if kind == "windowed" else kind for kind in kinds]
+    return kinds
+
+
+# ----------------------------------------------------------- published config.json files: attention
+
+
+def kind_overrides(config: Config, kind: str) -> Config:
+    """What keys for one kind of layers say, under the keys for all: swa_head_dim as head_dim. Where
+    single layers are described the keys for kinds are leftovers.
+    """
+    if config["per_layer_config"]:
+        return {}
+    overrides = {}
+    for key, value in config.items():
+        plain_key = re.sub(KIND_PARTS[kind], "", key)
+        named = plain_key != key and plain_key in ALL_ALIASES and value is not None
+        # Gemma 4 uses num_global_key_value_heads only where keys are values too.
+        unused = "global_key" in key and not config.get("attention_k_eq_v")
+        if named and not unused:
+            overrides[plain_key] = value
+    return overrides
+
+
+def list_entries(config: Config, i: int) -> Config:
+    """What lists with an entry a layer say, under the keys for all."""
+    overrides = {}
+    for key, value in config.items():
+        if key.endswith("_per_layer") and isinstance(value, list):
+            if i >= len(value):
+                raise InputError(f"{key} has only {len(value)} entries")
+            overrides[key.removesuffix("_per_layer")] = value[i]
+    return overrides
+
+
+def of_layer(config: Config, kind: str, i: int) -> Config:
+    """The config as layer i sees it: what is said of its kind, or of it alone, on top."""
+    seen = {**kind_overrides(config, kind), **list_entries(config, i)}
+    if kind == "windowed" and isinstance(config.get("attention_other_setting"), dict):
+        seen.update(config["attention_other_setting"])  # Step 3.5
+    if config.get("block_configs"):
+        seen.update(config["block_configs"][i]["attention"])  # Nemotron-NAS
+    seen.update(config["per_layer_config"].get(i, {}))
+    if kind == "full" and seen.get("sliding_window"):
+        raise InputError(f"sliding_window of layer {i}, but that is a full one")
+    return {**config, **seen}
+
+
+def is_multi_query(config: Config) -> bool:
+    """Whether all query heads share one K/V head, by the ways of saying so without a number."""
+    if "multiquery" in f"{config.get('attention_head_type')} {config.get('attn_type')}":
+        return True
+    named = {key for key in NAMES["n_kv_head"] if config.get(key) is not None}
+    named.discard("num_kv_heads")  # Falcon 7B has it, and does not use it
+    several = named or config.get("new_decoder_architecture")
+    return bool(config.get("multi_query") and not several)
+
+
+def key_value_heads(config: Config, n_head: int, known: Type) -> int:
+    """Key/value heads of a layer, by the many ways of saying so."""
+    if config.get("multi_query_attention"):  # ChatGLM
+        return count_at(config, "multi_query_group_num")
+    for key in (
+        "n_shared_head",
+        "n_heads_in_group",
+    ):  # PLaMo, Nemotron-NAS: query heads of each
+        if config.get(key):
+            group = count_at(config, key)
+            if n_head % group:
+                raise InputError(f"{key} {group} does not divide {n_head} heads")
+            return n_head // group
+    if is_multi_query(config):
+        return 1
+    null = "num_key_value_heads" in config and config["num_key_value_heads"] is None
+    if known.get("kv_heads") == "unknown":
+        return count_at({} if null else config, "n_kv_head")
+    if null:
+        return n_head  # whatever other names say
+    return count_at(config, "n_kv_head", known.get("kv_heads", n_head))
+
+
+def head_width(config: Config, n_head: int, known: Type) -> int:
+    """Width of a head: said, its class's, or the hidden size over the heads."""
+    class_width = known.get("head_dim", 0)
+    derivable = class_width != "unknown"
+    default = 0
+    if derivable and "head_dim" not in config:  # a null overrides the class's
+        default = class_width
+    width = count_at(config, "dim_head", default)
+    if width:
+        return width
+    all_heads = count_at(config, "attention_projection_size", 0)  # Yuan 2
+    if not all_heads:
+        all_heads = count_at(config, "hidden")
+    if all_heads % n_head or not derivable:
+        raise InputError(f"no head_dim, and hidden_size {all_heads} is not {n_head} heads")
+    return all_heads // n_head
+
+
+def layer_mask(config: Config, kind: str) -> Mask:
+    if kind != "windowed":
+        return Mask()
+    keys = window_keys(config)
+    return Mask(chunk=keys) if config.get("attention_chunk_size") else Mask(window=keys)
+
+
+GATED_TYPES = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
+
+
+def layer_mixer(config: Config, kind: str, known: Type) -> GroupedAttention | LatentAttention:
+    """The attention of one layer, as it sees the config."""
+    n_head = count_at(config, "n_head")
+    mask = layer_mask(config, kind)
+    latent = config.get("kv_lora_rank") or "latent" in known
+    if latent and config.get("use_mla") is not False:
+        if known["type"] == "minicpm3":
+            config = {"v_head_dim": count_at(config, "hidden") // n_head, **config}
+        widths: dict[str, Any] = {key: count_at(config, key) for key in LATENT_KEYS}
+        widths["q_lora_rank"] = known_count(config, "q_lora_rank")
+        return made_latent(widths, n_head, mask)
+    dim_head = head_width(config, n_head, known)
+    widths = {"n_kv_head": key_value_heads(config, n_head, known), "dim_head": dim_head}
+    if known["type"] == "unchecked" or known["type"].startswith("mimo_v2"):
+        widths["v_head_dim"] = count_at(config, "v_head_dim", dim_head)
+    mixer = made_grouped(widths, n_head, mask)
+    gated = known["type"] in GATED_TYPES and config.get("attn_output_gate") is not False
+    alike = bool(kind == "full" and config.get("attention_k_eq_v"))  # Gemma 4
+    return mixer._replace(gated=gated, values_are_keys=alike)
+
+
+def indexer_of(config: Config, latent: bool) -> Indexer | None:
+    """What finds the best keys, where a file says how many."""
+    if latent and config.get("index_topk"):
+        heads = count_at(config, "index_n_heads")
+        return latent_indexer(
+            heads, count_at(config, "index_head_dim"), count_at(config, "index_topk")
+        )
+    sparse = config.get("sparse_attention_config")
+    if isinstance(sparse, dict) and sparse.get("sparse_topk_blocks"):
+        keys = count_at(sparse, "sparse_topk_blocks") * count_at(sparse, "sparse_block_size")
+        heads = count_at(sparse, "sparse_num_index_heads")
+        return grouped_indexer(heads, count_at(sparse, "sparse_index_dim"), keys)
+    if config.get("index_topk_blocks"):
+        keys = count_at(config, "index_topk_blocks") * count_at(config, "index_block_size")
+        heads = count_at(config, "index_n_heads")
+        return grouped_indexer(heads, count_at(config, "index_head_dim"), keys)
+    return None
+
+
+def owns_indexer(config: Config, i: int) -> bool:
+    """Whether layer i has an indexer of its own (GLM-5)."""
+    types = config.get("indexer_types")
+    pattern = config.get("index_topk_pattern")
+    if isinstance(types, list) and i < len(types):
+        return bool(types[i] == "full")
+    if isinstance(pattern, str) and i < len(pattern):
+        return pattern[i] != "S"
+    offset = count_at(config, "index_skip_topk_offset", 0)
+    period = count_at(config, "index_topk_freq", 1)
+    return max(i - offset + 1, 0) % period == 0
+
+
+def is_indexed(config: Config, i: int) -> bool:
+    """Whether layer i reads the keys of an indexer, where the file has one (MiniMax-M3)."""
+    names = config.get("layer_types")
+    if isinstance(names, list) and "minimax_m3_sparse" in names:
+        return bool(names[i] == "minimax_m3_sparse")
+    sparse = config.get("sparse_attention_config")
+    flags = sparse.get("sparse_attention_freq") if isinstance(sparse, dict) else None
+    return bool(flags[i]) if isinstance(flags, list) and i < len(flags) else True
+
+
 COMPRESSION_NAMES = {
     "compressed_sparse_attention": 4,
     "heavily_compressed_attention": 128,
 }
 
 
-GATED_TYPES = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text")
+def compression_ratios(config: Config, n_layer: int) -> list[int]:
+    """Tokens of a compressed row, of each layer; none where a file has no compressed rows."""
+    ratios = config.get("compress_ratios")
+    names = config.get("layer_types")
+    if not ratios and config.get("compress_rates") and isinstance(names, list):
+        ratios = [COMPRESSION_NAMES.get(str(name), 0) for name in names]
+    if not ratios:
+        return []
+    if not isinstance(ratios, list) or len(ratios) < n_layer:
+        raise InputError(f"compress_ratios {quoted(ratios)}: not a ratio for each layer")
+    for ratio in ratios[:n_layer]:
+        if ratio not in (0, 4, 128):
+            raise InputError(
+                f"compress_ratios {quoted(ratio)}: rows of so many tokens, not modelled"
+            )
+    return ratios[:n_layer]
+
+
+def compressed_parameters(
+    config: Config, n_head: int, dim: int, indexer: Indexer | None, ratio: int
+) -> int | None:
+    """Of one layer (transformers 5.24): queries by way of a latent, K = V, an output in groups by
+    way of a latent, and the compressor.
+    """
+    sizes = known_counts(config, "hidden q_lora_rank o_lora_rank o_groups")
+    if sizes is None or 0 in sizes.values():
+        return None
+    hidden = sizes["hidden"]
+    rank = sizes["q_lora_rank"]
+    outputs = (
+        sizes["o_lora_rank"] * n_head * dim + sizes["o_groups"] * sizes["o_lora_rank"] * hidden
+    )
+    total = hidden * rank + rank + rank * n_head * dim + hidden * dim + dim + outputs + n_head
+    if indexer:
+        width = indexer.dim_head
+        total += 4 * hidden * dim + 9 * dim + 4 * hidden * width + 9 * width
+        return total + rank * indexer.n_head * width + hidden * indexer.n_head
+    return total + 2 * hidden * dim + 129 * dim if ratio else total
+
+
+def compressed_mixer(config: Config, ratio: int) -> Mixer:
+    """DeepSeek-V4's layer of a ratio."""
+    n_head = count_at(config, "n_head")
+    dim = count_at(config, "dim_head")
+    indexer = None
+    if ratio == 4:
+        heads = count_at(config, "index_n_heads")
+        topk = count_at(config, "index_topk")
+        indexer = latent_indexer(heads, count_at(config, "index_head_dim"), topk)
+    return CompressedAttention(
+        n_head=n_head,
+        dim_qk=dim,
+        qk_rope_head_dim=count_at(config, "qk_rope_head_dim"),
+        window=count_at(config, "sliding_window", 128),
+        ratio=ratio,
+        indexer=indexer,
+        weights=compressed_parameters(config, n_head, dim, indexer, ratio),
+    )
+
+
+def borrowing_layers(config: Config, n_layer: int) -> Collection[int]:
+    """The layers that keep no rows, and read those of an earlier one."""
+    shared = count_at(config, "num_kv_shared_layers", 0)
+    if shared:  # Gemma 3n and 4
+        if shared >= n_layer:
+            raise InputError(f"num_kv_shared_layers {shared} of {n_layer} layers")
+        return range(n_layer - shared, n_layer)
+    if config.get("use_cla"):  # Hunyuan: the first of each few keeps rows for the others
+        factor = count_at(config, "cla_share_factor")
+        return [i for i in range(n_layer) if i % factor]
+    return ()
+
+
+# -------------------------------------------------------------- published config.json files: states
+
+
+def state_dtype(config: Config) -> str:
+    """What a file says of its states' precision; fp32 where it says nothing that is known."""
+    for key in ("mamba_ssm_dtype", "mamba_ssm_cache_dtype", "state_dtype"):
+        value = config.get(key)
+        for name in ("float32", "bfloat16", "float16"):
+            if value == name:
+                return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[name]
+    return "fp32"
 
 
 def gated_delta_net(config: Config) -> StateMixer:
@@ -3935,6 +3672,69 @@ STATE_FAMILIES: dict[str, Callable[[Config], StateMixer]] = {
 }
 
 
+# ----------------------------------------------------------- published config.json files: the model
+
+
+def layer_mixers(config: Config, kind: str, known: Type, i: int) -> list[Mixer]:
+    """The mixers of layer i: attention, a state, both, or none that is known."""
+    family = STATE_FAMILIES.get(known.get("states", ""))
+    mixers: list[Mixer] = []
+    if kind in ("full", "windowed"):
+        seen = of_layer(config, kind, i)
+        attention = layer_mixer(seen, kind, known)
+        mixers.append(attention)
+        latent = isinstance(attention, LatentAttention)
+        indexer = indexer_of(config, latent) if kind == "full" else None
+        if indexer and is_indexed(config, i):
+            owner = owns_indexer(config, i) if latent else True
+            mixers = [IndexedAttention(attention, indexer, owner)]
+    if family and (kind == "state" or (kind == "full" and "beside" in known)):
+        state = family(config)._replace(state_dtype=state_dtype(config), beside=bool(mixers))
+        mixers.append(state)
+    return mixers
+
+
+def counted_layers(config: Config, known: Type, kinds: Sequence[str]) -> tuple[Layers, ...]:
+    """The layers with a mixer, those with the same together, by their kinds' names."""
+    counts = collections.Counter[Mixer]()
+    ratios = compression_ratios(config, len(kinds))
+    if ratios:
+        for ratio in ratios:
+            counts[compressed_mixer(config, ratio)] += 1
+        kinds = ()
+    borrowing = borrowing_layers(config, len(kinds))
+    for i, kind in enumerate(kinds):
+        for mixer in layer_mixers(config, kind, known, i):
+            if i in borrowing and isinstance(mixer, GroupedAttention):
+                mixer = mixer._replace(borrows=True)  # noqa: PLW2901
+            counts[mixer] += 1
+    layers = [Layers(n_layer, mixer) for mixer, n_layer in counts.items()]
+    return tuple(sorted(layers, key=lambda kind: kind.mixer.kind))
+
+
+def expert_counts(config: Config) -> Mapping[str, int] | None:
+    """How many experts there are and how many a token uses; empty without any, None where it is
+    not known.
+    """
+    experts = known_count(config, "n_expert")
+    active = known_count(config, "n_active")
+    if experts is None or active is None:
+        return None
+    mixture = experts > 1 and 0 < active <= experts
+    return {"n_expert": experts, "n_expert_active": active} if mixture else {}
+
+
+def mixer_parameters(layers: Sequence[Layers], hidden: int) -> int | None:
+    """Of all mixers; None where some are not known."""
+    total = 0
+    for n_layer, mixer in layers:
+        parameters = mixer.parameters(hidden)
+        if parameters is None:
+            return None
+        total += n_layer * parameters
+    return total
+
+
 EXPERTS_IN = {
     "sparse": True,
     "dense": False,
@@ -3943,6 +3743,32 @@ EXPERTS_IN = {
     1: True,
     0: False,
 }  # a layer, by what lists say
+
+
+def listed_experts(words: Sequence[Any]) -> int | None:
+    """How many layers have experts, by a word or a number for each; None: one is not known."""
+    known = all(isinstance(word, (str, int)) and word in EXPERTS_IN for word in words)
+    return [EXPERTS_IN[word] for word in words].count(True) if known else None
+
+
+def layers_with_experts(config: Config, n_layer: int) -> int | None:
+    """How many layers have experts, where any has: a list says it, or else a step from some layer
+    on. None: said in a way that is not known.
+    """
+    for key in ("mlp_layer_types", "moe_layer_freq"):
+        if isinstance(config.get(key), list):
+            return listed_experts(config[key][:n_layer])
+    sizes = known_counts(config, "expert_layer_period expert_layer_offset n_dense sparse_step")
+    dense = config.get("mlp_only_layers") or []
+    if sizes is None or not isinstance(dense, list):
+        return None
+    period = sizes["expert_layer_period"]
+    if period:  # Jamba
+        offset = sizes["expert_layer_offset"]
+        return len([i for i in range(n_layer) if i % period == offset])
+    step = max(sizes["sparse_step"], 1)
+    sparse = [i for i in range(sizes["n_dense"], n_layer) if (i + 1) % step == 0]
+    return len([i for i in sparse if i not in dense])
 
 
 class Mlps(NamedTuple):
@@ -3957,7 +3783,193 @@ class Mlps(NamedTuple):
     shared_width: int
 
 
-# ---------------------------------------------------------------------------------- by name
+def mlp_layers(config: Config, n_layer: int, experts: int) -> tuple[int, int] | None:
+    """How many layers have a dense MLP, and how many have experts; None where it is not known."""
+    pattern = config.get("hybrid_override_pattern") or config.get("layers_block_type")
+    if not isinstance(pattern, (str, list)):
+        pattern = []
+    names = [LAYER_KINDS.get(str(name)) for name in pattern]
+    if "mlp" in names:  # Nemotron: layers of their own
+        sparse = [name for name in pattern if name in ("E", "moe")]
+        return names.count("mlp") - len(sparse), len(sparse)
+    sparse_layers = layers_with_experts(config, n_layer) if experts > 1 else 0
+    if sparse_layers is None:
+        return None
+    if config.get("enable_moe_block"):  # Gemma 4: both in each layer
+        return n_layer, sparse_layers
+    return n_layer - sparse_layers, sparse_layers
+
+
+def is_mixture(config: Config, active: int) -> bool:
+    """Whether a file that names no number of experts means some all the same."""
+    named = any(config.get(key) is not None for key in NAMES["n_expert"])
+    return not named and bool(active or config.get("moe_intermediate_size"))
+
+
+def published_mlps(config: Config, known: Type, hidden: int, n_layer: int) -> Mlps | None:
+    """What a file says of MLPs; None where it does not say enough."""
+    sizes = known_counts(config, "n_expert n_active width expert_width n_shared shared_width")
+    if sizes is None:
+        return None
+    experts = sizes["n_expert"]
+    layers = mlp_layers(config, n_layer, experts)
+    if layers is None or (not experts and is_mixture(config, sizes["n_active"])):
+        return None
+    dense, sparse = layers
+    width = sizes["width"]
+    if not width and "mlp" in known:
+        width = 4 * hidden
+    expert_width = sizes["expert_width"]
+    shared_width = sizes["n_shared"] * expert_width
+    if not shared_width or config.get("moe_shared_expert_intermediate_size"):  # Nemotron
+        shared_width = sizes["shared_width"]
+    if (dense and not width) or (sparse and not expert_width):
+        return None
+    if sparse and not 0 < sizes["n_active"] <= experts:
+        return None
+    return Mlps(dense, sparse, width, experts, sizes["n_active"], expert_width, shared_width)
+
+
+def parameter_counts(
+    config: Config, known: Type, layers: Sequence[Layers], hidden: int, n_layer: int
+) -> dict[str, int]:
+    """All and active: embeddings, mixers, MLPs, experts and routers, without norms and biases.
+    Nothing where there are weights of other kinds, or not enough is said.
+    """
+    activation = next((config[key] for key in NAMES["activation"] if config.get(key)), "")
+    other = ("hidden_size_per_layer_input", "moe_latent_size")
+    if "weights" in known or any(config.get(key) for key in other):
+        return {}
+    if not activation and "mlp" not in known:
+        return {}
+    mixers = mixer_parameters(layers, hidden)
+    mlps = published_mlps(config, known, hidden, n_layer)
+    vocabulary = known_count(config, "vocab_size")
+    if mixers is None or mlps is None or not vocabulary:
+        return {}
+    gated = activation in ("silu", "swiglu") or "gemma" in known["type"]
+    matrices = hidden * (3 if gated else 2)  # of an MLP, for each unit of its width
+    embeddings = 1 if config.get("tie_word_embeddings", "tied" in known) else 2
+    dense = matrices * (mlps.dense * mlps.width + mlps.sparse * mlps.shared_width)
+    routers = mlps.sparse * mlps.experts * hidden
+    always = embeddings * vocabulary * hidden + mixers + dense + routers
+    expert = mlps.sparse * matrices * mlps.expert_width  # one in each layer that has some
+    counts = {"params_b": always + mlps.experts * expert}
+    if mlps.sparse:
+        counts["active_params_b"] = always + mlps.active * expert
+    return counts
+
+
+def whole_figures(
+    config: Config, known: Type, layers: Sequence[Layers], kinds: Sequence[str]
+) -> dict[str, Any]:
+    """Figures of the whole model by the config's keys, as far as they are known."""
+    figures: dict[str, Any] = {"n_layer": len(kinds)}
+    hidden = known_count(config, "hidden")
+    if not hidden:
+        return figures
+    figures["hidden_size"] = hidden
+    experts = expert_counts(config)
+    if experts is None:
+        return figures
+    figures.update(experts)
+    if "none" not in kinds and ("states" in known or "state" not in kinds):
+        figures.update(parameter_counts(config, known, layers, hidden, len(kinds)))
+    return figures
+
+
+def reading_notes(config: Config, known: Type, layers: Iterable[Layers]) -> Lines:
+    """What a user has to know of how a config was read."""
+    sparse = [kind for kind in layers if kind.mixer.kind in ("indexed", "compressed")]
+    for key in (
+        "index_topk",
+        "sparse_config",
+        "index_topk_blocks",
+        "sparse_attention_config",
+    ):
+        if config.get(key) and not sparse:
+            yield f"{key}, sparse attention, is counted as dense"
+    window = window_keys(config)
+    if window and ignores_windows(known) and not sparse:
+        yield f"sliding_window {window}: its class ignores it, some engines do not"
+    if known["type"] == "unchecked":
+        shapes = []
+        for n_layer, mixer in layers:
+            heads = f"{mixer.n_head} heads, {mixer.n_kv_head} K/V"
+            shapes.append(f"{n_layer} {mixer.kind}, {heads}")
+        model_type = quoted(config.get("model_type"))
+        yield f"model_type {model_type} was not checked: read as {' + '.join(shapes)}"
+
+
+def published_model(document: object, name: str | None, source: str) -> Model:
+    """The model that a published config describes; InputError for what is not known to be read
+    right.
+    """
+    scope = text_scope(document)
+    known = checked_type(scope.get("model_type"))
+    config = with_defaults(scope, known["type"])
+    refuse_unmodelled(config, known)
+    kinds = layer_kinds(config, known)
+    layers = counted_layers(config, known, kinds)
+    if known["type"] == "longcat_flash":  # two latent attentions in each layer
+        layers = tuple([Layers(2 * n_layer, mixer) for n_layer, mixer in layers])
+    figures = whole_figures(config, known, layers, kinds)
+    unknown_states = 0 if "states" in known else kinds.count("state")
+    return Model(
+        name=name,
+        n_layer=len(kinds),
+        layers=layers,
+        params=read_parameters(figures),
+        figures=figures,
+        source=source,
+        published=True,
+        n_layer_idle=kinds.count("none") + unknown_states,
+        notes=tuple(reading_notes(config, known, layers)),
+    )
+
+
+# ------------------------------------------------------------------------------------------ by name
+
+
+class ConfigFile(NamedTuple):
+    """A config of ours: a GPU and a model by their figures."""
+
+    sections: Values
+    source: str
+
+    def gpu(self) -> GPU:
+        with blamed_on(f"{self.source}:"):
+            return made_gpu(read_section(self.sections.get("GPU", {}), "GPU"), self.source)
+
+    def model(self) -> Model:
+        section = self.sections.get("Model", {})
+        with blamed_on(f"{self.source}:"):
+            if isinstance(section, dict) and "model_type" in section:
+                with blamed_on("Model"):
+                    return published_model(section, None, self.source)
+            return made_model(read_section(self.sections.get("Model", {}), "Model"), self.source)
+
+
+def read_config(path: str | None) -> ConfigFile:
+    """A config file; without one, the script's own."""
+    folder = os.path.dirname(__file__)  # none where the script came through standard input
+    beside = os.path.join(folder, "config.json")
+    if path is not None:
+        with blamed_on("--config"):
+            document = read_json(path)
+        source = source_name(path)
+    elif folder and os.path.lexists(beside):
+        document = read_json(beside)
+        source = "config.json"
+    else:
+        gpu = {
+            "model": "A100",
+            **catalogue(GPUS)["A100"],
+        }  # the user's own, as is this model
+        document = {"GPU": gpu, "Model": {"n_layer": 96, "n_head": 96, "dim_head": 128}}
+        source = "built-in config"
+    with blamed_on(f"{source}:"):
+        return ConfigFile(checked_object(document, CONFIG_KEYS, "it"), source)
 
 
 @functools.cache
@@ -4045,7 +4057,7 @@ def read_named(
     return [of_config() if name == "config" else find(name) for name in listed_names(names, known)]
 
 
-# ------------------------------------------------------------------------------- cost model
+# --------------------------------------------------------------------------------------- cost model
 
 
 class Counts(NamedTuple):
@@ -4616,7 +4628,7 @@ def half_length(case: Analysis) -> int | None:
     return longest
 
 
-# -------------------------------------------------------------------------- what would help
+# ---------------------------------------------------------------------------------- what would help
 
 
 class Change(NamedTuple):
@@ -4897,7 +4909,7 @@ def outcomes_of(sweep: Sweep) -> Outcomes:
             )
 
 
-# ------------------------------------------------------------------------------------ views
+# -------------------------------------------------------------------------------------------- views
 
 RULE = "-" * 38
 TIMES = tuple(Terms().times)
@@ -5458,7 +5470,7 @@ def json_lines(sweep: Sweep, outcomes: Outcomes) -> Lines:
         yield json.dumps(record, indent=indent, allow_nan=False) + "\n"
 
 
-# ------------------------------------------------------------------------------------ picture
+# ------------------------------------------------------------------------------------------ picture
 
 # Okabe and Ito's colours, which a colour-blind reader can tell apart; markers tell them apart too.
 COLOURS = "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #000000".split()
@@ -5782,7 +5794,7 @@ def picture(sweep: Sweep, outcomes: Outcomes) -> Lines:
     yield "</svg>\n"
 
 
-# --------------------------------------------------------------------------- measured kernels
+# --------------------------------------------------------------------------------- measured kernels
 
 Cells = Mapping[str, str]  # of a row, by column
 
@@ -6089,7 +6101,7 @@ def accuracy(rows: Sequence[Measured]) -> str:
     return "\n".join(lines) + "\n"
 
 
-# ----------------------------------------------------------------------------- command line
+# ------------------------------------------------------------------------------------- command line
 
 VIEWS: dict[str, Callable[[Sweep, Outcomes], Lines]] = {
     "report": functools.partial(one_by_one, report),
