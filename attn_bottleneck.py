@@ -2235,6 +2235,10 @@ def read_parameters(figures: Figures) -> Parameters | None:
         )
     if (experts is None) != (chosen is None):
         raise InputError("Model.n_expert and n_expert_active must stand together")
+    n_layer = figures["n_layer"]
+    with_experts = figures.get("n_layer_expert", 0)
+    if with_experts > n_layer:
+        raise InputError(f"Model.n_layer_expert must be at most n_layer {n_layer}: {with_experts}")
     if experts and chosen > experts:
         raise InputError(f"Model.n_expert_active must be at most n_expert {experts}, not {chosen}")
     if not total:

@@ -207,6 +207,11 @@ RULES: list[Row] = [
     # Latent attention; head_dim says nothing there.
     ("latent", {**LATENT_BASE, "head_dim": 64}, full(4, "8 x 32/16", latent="32 8")),
     (
+        "two of them in each layer of this class",
+        {**LATENT_BASE, "model_type": "longcat_flash", "num_layers": 4},
+        full(8, "8 x 32/16", latent="32 8"),
+    ),
+    (
         "latent by its class",
         {**LATENT_BASE, "model_type": "deepseek_v3"},
         full(4, "8 x 32/16", latent="32 8"),
@@ -744,6 +749,60 @@ COUNTED: list[tuple[str, Config, int | None, int | None]] = [
     ("a vocabulary unsaid", {"vocab_size": None}, None, None),
     ("no cache in one layer", {"layer_types": ["mamba", "attention"]}, None, None),
 ]
+LINEAR_FIRST = {"layer_types": ["linear_attention", "full_attention"]}
+DELTA_NET = {
+    "linear_num_value_heads": 2,
+    "linear_num_key_heads": 1,
+    "linear_key_head_dim": 4,
+    "linear_value_head_dim": 4,
+    "linear_conv_kernel_dim": 3,
+}
+MAMBA = {"mamba_expand": 2, "mamba_d_state": 3, "mamba_d_conv": 4}
+MAMBA_1 = {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_dt_rank": 1, "num_experts": 1}
+MAMBA_2 = {"attn_layer_indices": [1], "mamba_n_heads": 4, "mamba_n_groups": 1, "mamba_d_head": 4}
+KDA = {"num_heads": 2, "head_dim": 3, "short_conv_kernel_size": 4}
+ONE_OF_TWO = PLAIN - ATTENTION // 2
+ONE_LATENT_OF_TWO = EMBEDDINGS + DENSE + 8 * 64 + LATENT_KV
+# A first layer with a state in TINY: the keys that say so, all parameters but the mixer's, and
+# the mixer's, part by part.
+MIXERS: list[tuple[str, Config, int, list[int]]] = [
+    (
+        "olmo_hybrid: q k v gate, two numbers a head, out; convolution; A and dt, norm",
+        {**LINEAR_FIRST, **DELTA_NET},
+        ONE_OF_TWO,
+        [8 * (4 + 4 + 8 + 8), 8 * (2 + 2), 8 * 8, 3 * 16, 2 + 2, 4],
+    ),
+    (
+        "kimi_linear: q k v out; beta; two gates of rank 3; convolutions; A and dt, norm",
+        {**LINEAR_FIRST, **LATENT, "num_experts": 0, "linear_attn_config": KDA},
+        ONE_LATENT_OF_TWO,
+        [4 * 8 * 6, 8 * 2, 2 * (8 * 3 + 3 * 6), 3 * 4 * 6, 2 + 6, 3],
+    ),
+    (
+        "jamba: in, out; convolution and bias; x, dt and bias; A, D; norms of dt, B and C",
+        {**MAMBA, **MAMBA_1},
+        ONE_OF_TWO,
+        [8 * 32, 16 * 8, 4 * 16 + 16, 16 * 7, 16 + 16, 16 * 3, 16, 1 + 3 + 3],
+    ),
+    (
+        "bamba: z, x B C and dt; out; convolution and bias; A, D and dt; norm",
+        {**MAMBA, **MAMBA_2},
+        ONE_OF_TWO,
+        [8 * (16 + 16 + 3 + 3 + 4), 16 * 8, 4 * 22 + 22, 3 * 4, 16],
+    ),
+    (
+        "minimax: q k v, gate, out; norm",
+        {**LINEAR_FIRST, "num_experts": 0},
+        ONE_OF_TWO,
+        [3 * 8 * 8, 8 * 8, 8 * 8, 8],
+    ),
+    (
+        "lfm2: in, out; convolution",
+        {"layer_types": ["conv", "full_attention"], "conv_L_cache": 3},
+        ONE_OF_TWO,
+        [8 * 24, 8 * 8, 3 * 8],
+    ),
+]
 LISTED = {"mlp_layer_types": ["dense", "sparse"]}
 # The ways to say that one of two layers has experts; a list decides, whatever other keys say.
 ONE_LAYER_OF_EXPERTS: list[Config] = [
@@ -853,6 +912,12 @@ class Rules(ScriptTest):
                 model = imported(given)
                 self.assertEqual(parameters_of(model), (total, active))
                 self.assertEqual(model.figures["hidden_size"], 8)
+
+    def test_parameters_of_mixers_with_a_state(self) -> None:
+        for name, keys, others, mixer in MIXERS:
+            with self.subTest(name):
+                model = imported({**TINY, **keys, "model_type": name.split(":")[0]})
+                self.assertEqual(parameters_of(model)[0], others + sum(mixer))
 
     def test_parameters_with_one_layer_of_experts(self) -> None:
         for keys in ONE_LAYER_OF_EXPERTS:

@@ -308,6 +308,14 @@ class SparseReaders(MixerTest):
         record = json_of(f"--gpu h200-sxm --ngpu 8 --model {path} --seq 128K")
         self.assert_close(record["bound_s"], 0.25e-3, 0.01)
 
+    def test_each_of_few_tokens_reads_its_best_keys(self) -> None:
+        """Three tokens to verify move thrice what one does: their queries, outputs and keys."""
+        memory_s = []
+        for query in (1, 3):
+            record = self.published(DEEPSEEK_V32, f"--seq 131072 --batch 8 --query {query}")
+            memory_s.append(record["layers"][0]["kernels"][-1]["memory_s"])
+        self.assert_close(memory_s[1], 3 * memory_s[0])
+
     def test_index_rows_are_on_every_gpu_under_head(self) -> None:
         alone = self.published(DEEPSEEK_V32, "--seq 131072")
         shared = self.published(DEEPSEEK_V32, "--seq 131072 --ngpu 8 --split head")

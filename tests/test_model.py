@@ -871,6 +871,7 @@ class Figures(ScriptTest):
             ({"window": 4, "n_layer_window": 97}, "n_layer_window"),
             ({"window": 4, "n_layer_window": 90, "n_layer_no_cache": 7}, "n_layer_no_cache"),
             ({"n_layer_no_cache": 96}, "Model.n_layer must be more than n_layer_no_cache"),
+            ({"n_layer_expert": 97}, "Model.n_layer_expert must be at most n_layer 96: 97"),
             ({"n_layer_no_cache": -1}, "Model.n_layer_no_cache must be a whole number"),
             ({"n_layer_no_cache": False}, "Model.n_layer_no_cache must be a whole number"),
             (
