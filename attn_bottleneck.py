@@ -815,8 +815,9 @@ def convolution_step_estimate(kernel: KernelShare, rates: Rates) -> Terms:
 
 
 def convolution_prompt_estimate(kernel: KernelShare, rates: Rates) -> Terms:
-    """Bound by instructions: so many elements a second, the pieces, whatever the width."""
-    compute_s = kernel.pieces / (CONVOLUTION_ELEMENTS * rates.constants.multiprocessors)
+    """Bound by instructions: so many elements a second, the pieces, whatever the usual width."""
+    elements_s = kernel.pieces / (CONVOLUTION_ELEMENTS * rates.constants.multiprocessors)
+    compute_s = max(elements_s, kernel.flops / attained_flops(rates))
     moved = kernel.bytes + kernel.extra_bytes
     return overlapped(compute_s, moved / state_bandwidth(rates), CONVOLUTION_PROMPT_START_S)
 
@@ -1055,11 +1056,10 @@ class Kept(NamedTuple):
         if split == "seq":
             copied = not self.grows and self.heads % ngpu
             return self.bits * ngpu if copied else self.bits
-        if split == "head":
-            heads = max(1, self.heads // ngpu)
-            if not self.grows and self.heads % ngpu:
-                heads = self.heads
-            return self.bits // self.heads * heads
+        if split == "head" and self.grows:
+            return self.bits // self.heads * max(1, self.heads // ngpu)
+        if split == "head" and self.heads % ngpu == 0:
+            return ceil_div(self.bits, ngpu)
         return self.bits
 
 
@@ -2310,26 +2310,42 @@ def together(figures: Figures, keys: Sequence[str]) -> bool:
     return bool(there)
 
 
+STATE_KEYS = (
+    "n_head_state",
+    "conv_channels",
+    "state_groups",
+    "state_chunk",
+    "state_dtype",
+    "state_rule",
+)
+
+
 def made_states(figures: Figures, n_layer: int, beside: int) -> list[Layers]:
     """Layers with a state, of which some have another mixer beside it."""
     has_state = together(figures, ("n_head_state", "dim_k_state", "dim_v_state"))
     has_convolution = together(figures, ("conv_channels", "conv_width"))
     if not n_layer:
-        for key in ("n_head_state", "conv_channels", "state_groups", "state_chunk"):
+        for key in STATE_KEYS:
             if key in figures:
                 raise InputError(f"Model.n_layer_state is missing: {key} needs it")
         return []
     if not has_state and not has_convolution:
         raise InputError("Model.n_head_state is missing: n_layer_state needs it")
+    heads = figures.get("n_head_state", 0)
+    if not heads and figures["conv_width"] < 2:
+        raise InputError("Model.conv_width must be at least 2 where there is no state, not 1")
+    groups = figures.get("state_groups", 0)
+    if groups and heads % groups:
+        raise InputError(f"Model.state_groups must divide n_head_state {heads}, not {groups}")
     mixer = StateMixer(
-        n_head=figures.get("n_head_state", 0),
+        n_head=heads,
         dim_k=figures.get("dim_k_state", 0),
         dim_v=figures.get("dim_v_state", 0),
         conv_channels=figures.get("conv_channels", 0),
         conv_width=figures.get("conv_width", 1),
         rule=figures.get("state_rule", "delta") if has_state else "none",
         state_dtype=figures.get("state_dtype", "fp32"),
-        groups=figures.get("state_groups", 0),
+        groups=groups,
         chunk=figures.get("state_chunk", 64),
     )
     layers = [
@@ -2339,8 +2355,16 @@ def made_states(figures: Figures, n_layer: int, beside: int) -> list[Layers]:
     return [kind for kind in layers if kind.n_layer]
 
 
+INDEX_KEYS = ("index_n_head", "index_dim_head", "index_topk", "n_layer_index", "n_layer_indexed")
+
+
 def made_full(figures: Figures, n_layer: int) -> list[Layers]:
     """Layers that see all keys, and of those the ones that read the best that an indexer finds."""
+    if not n_layer:
+        for key in INDEX_KEYS:
+            if key in figures:
+                raise InputError(f"Model.{key} has no meaning without full layers")
+        return []
     attention = made_mixer(figures, figures["n_head"], Mask())
     indexed = 0
     layers = []
@@ -2365,40 +2389,46 @@ def made_full(figures: Figures, n_layer: int) -> list[Layers]:
     return [kind for kind in layers if kind.n_layer]
 
 
-def made_layers(figures: Figures) -> tuple[Layers, ...]:
-    """The kinds of layers that there are. Full are those that no other key counts, or as many as
-    n_layer_full says: then some may have two mixers, or none.
+class KindCounts(NamedTuple):
+    full: int
+    windowed: int
+    state: int
+    both: int  # full or windowed, with a state beside
+
+
+def kind_counts(figures: Figures, masked: bool) -> KindCounts:
+    """How many layers of each kind there are. Full are those that no other key counts, or as many
+    as n_layer_full says: then some may have two mixers, or none.
     """
     n_layer = figures["n_layer"]
     idle = figures.get("n_layer_no_cache", 0)
     states = figures.get("n_layer_state", 0)
-    if "chunk" in figures and "window" in figures:
-        raise InputError("Model.chunk has no meaning beside window")
-    mask = Mask(window=figures.get("window", 0), chunk=figures.get("chunk", 0))
-    masked = mask != Mask()
     attending = n_layer - idle - states
     windowed = figures.get("n_layer_window", attending if masked else 0)
+    full = figures.get("n_layer_full", attending - windowed)
     if windowed and not masked:
         raise InputError("Model.window is missing: n_layer_window needs it")
-    if attending + states < 1 or attending < 0 or windowed > n_layer - idle:
+    if attending + states < 1 or attending < 0 or full < 0 or full + windowed > n_layer - idle:
         allowed = "must be more than n_layer_no_cache and hold n_layer_window"
         counts = f"{n_layer}, {idle}, {windowed}"
         if states:
             allowed += " and n_layer_state"
             counts += f", {states}"
         raise InputError(f"Model.n_layer {allowed}: {counts}")
-    full = figures.get("n_layer_full", attending - windowed)
-    if full < 0 or full + windowed > n_layer - idle:
-        raise InputError(
-            f"Model.n_layer must be more than n_layer_no_cache and hold n_layer_window: "
-            f"{n_layer}, {idle}, {windowed}"
-        )
-    beside = max(0, full + windowed + states + idle - n_layer)
-    layers = made_states(figures, states, beside)
-    if full:
-        layers += made_full(figures, full)
-    if windowed:
-        layers.append(Layers(windowed, made_mixer(figures, figures["n_head"], mask)))
+    if full + windowed + states < 1:
+        raise InputError("Model.n_layer_full must be at least 1 where no other layer has a mixer")
+    return KindCounts(full, windowed, states, max(0, full + windowed + states + idle - n_layer))
+
+
+def made_layers(figures: Figures) -> tuple[Layers, ...]:
+    """The kinds of layers that there are."""
+    if "chunk" in figures and "window" in figures:
+        raise InputError("Model.chunk has no meaning beside window")
+    mask = Mask(window=figures.get("window", 0), chunk=figures.get("chunk", 0))
+    counts = kind_counts(figures, mask != Mask())
+    layers = made_states(figures, counts.state, counts.both) + made_full(figures, counts.full)
+    if counts.windowed:
+        layers.append(Layers(counts.windowed, made_mixer(figures, figures["n_head"], mask)))
     return tuple(layers)
 
 
@@ -3400,7 +3430,7 @@ def is_indexed(config: Config, i: int) -> bool:
     """Whether layer i reads the keys of an indexer, where the file has one (MiniMax-M3)."""
     names = config.get("layer_types")
     if isinstance(names, list) and "minimax_m3_sparse" in names:
-        return bool(names[i] == "minimax_m3_sparse")
+        return names[i : i + 1] == ["minimax_m3_sparse"]
     sparse = config.get("sparse_attention_config")
     flags = sparse.get("sparse_attention_freq") if isinstance(sparse, dict) else None
     return bool(flags[i]) if isinstance(flags, list) and i < len(flags) else True
@@ -3488,13 +3518,16 @@ def borrowing_layers(config: Config, n_layer: int) -> Collection[int]:
 # -------------------------------------------------------------- published config.json files: states
 
 
+STATE_DTYPES = {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}
+STATE_DTYPE = Key(f"one of {', '.join(STATE_DTYPES)}", choices=tuple(STATE_DTYPES))
+
+
 def state_dtype(config: Config) -> str:
-    """What a file says of its states' precision; fp32 where it says nothing that is known."""
+    """What a file says of its states' precision; fp32 where it says nothing."""
     for key in ("mamba_ssm_dtype", "mamba_ssm_cache_dtype", "state_dtype"):
-        value = config.get(key)
-        for name in ("float32", "bfloat16", "float16"):
-            if value == name:
-                return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}[name]
+        if config.get(key) is not None:
+            with blamed_on(key):
+                return STATE_DTYPES[STATE_DTYPE.checked(config[key])]
     return "fp32"
 
 
@@ -3584,10 +3617,10 @@ def bailing_mixer(config: Config) -> StateMixer:
 def mamba_2(config: Config) -> StateMixer:
     """State space duality (arXiv:2405.21060)."""
     heads = count_at(config, "mamba_heads")
-    inner = known_count(config, "mamba_d_ssm") or count_at(config, "mamba_expand", 2) * count_at(
-        config, "hidden"
-    )
-    width = known_count(config, "mamba_width") or inner // heads
+    inner = count_at(config, "mamba_d_ssm", 0)
+    if not inner:
+        inner = count_at(config, "mamba_expand", 2) * count_at(config, "hidden")
+    width = count_at(config, "mamba_width", 0) or inner // heads
     states = count_at(config, "mamba_state")
     groups = count_at(config, "mamba_groups")
     values = heads * width
@@ -3616,7 +3649,9 @@ def mamba_1(config: Config) -> StateMixer:
     inner = count_at(config, "mamba_expand") * hidden
     states = count_at(config, "mamba_state")
     conv_width = count_at(config, "conv_width")
-    rank = known_count({**config, "auto": None}, "mamba_dt_rank") or ceil_div(hidden, 16)
+    rank = ceil_div(hidden, 16)
+    if config.get("mamba_dt_rank") != "auto":
+        rank = count_at(config, "mamba_dt_rank", rank)
     projections = inner * (rank + 2 * states) + rank * inner
     norms = rank + 2 * states  # Jamba's
     return StateMixer(
@@ -3653,6 +3688,8 @@ def short_convolution(config: Config) -> StateMixer:
     """LFM2: gates and a convolution, no state."""
     hidden = count_at(config, "hidden")
     width = count_at(config, "conv_width")
+    if width < 2:
+        raise InputError(f"a convolution over {width} token keeps nothing")
     return StateMixer(
         n_head=0,
         dim_k=0,
@@ -5069,12 +5106,27 @@ def in_largest_unit(size: int) -> str:
     return f"{size} bytes"
 
 
+def reported(outcomes: Outcomes) -> Outcomes:
+    """Outcomes, with refusals of cases whose layers have no two products to show."""
+    for outcome in outcomes:
+        if isinstance(outcome, Analysis) and not outcome.model.unfused:
+            kinds = [
+                layers.mixer.kind for layers in outcome.model.layers if not layers.mixer.unfused
+            ]
+            yield Refusal(
+                gpu=outcome.gpu,
+                model=outcome.model,
+                work=outcome.work,
+                reason=f"--format report has no {kinds[0]} layers: --format summary",
+                changed=outcome.changed,
+            )
+        else:
+            yield outcome
+
+
 def report(case: Analysis, _: Sweep) -> Lines:
     """Both products of one layer (of each kind), step by step."""
     work = case.work
-    for layer in case.layers:
-        if not layer.mixer.unfused:
-            raise InputError(f"--format report has no {layer.mixer.kind} layers: --format summary")
     several = len(case.layers) > 1
     yield f"{RULE}\nWorking with {work.ngpu} {case.gpu.name} GPUs"
     if case.model.name:
@@ -5918,8 +5970,10 @@ def measured_mixer(row: Cells) -> Mixer:
     keys = LATENT_KEYS if latent else ("n_kv_head", "dim_head")
     widths = {key: read_cell(row, key) for key in keys}
     attention = made_mixer(widths, n_head, Mask(window=window))
-    if "index_topk" not in row:
+    if row.keys().isdisjoint(INDEX_COLUMNS):
         return attention
+    if window:
+        raise InputError("window has no meaning beside index_topk")
     make = latent_indexer if latent else grouped_indexer
     return IndexedAttention(attention, make(*[read_cell(row, name) for name in INDEX_COLUMNS]))
 
@@ -6036,7 +6090,7 @@ def required_columns(columns: Collection[str]) -> tuple[str, ...]:
     if "n_head_state" in columns:
         return (*always, *STATE_COLUMNS)
     widths = LATENT_KEYS if "kv_lora_rank" in columns else ("n_kv_head", "dim_head")
-    indexer = INDEX_COLUMNS if "index_topk" in columns else ()
+    indexer = () if set(columns).isdisjoint(INDEX_COLUMNS) else INDEX_COLUMNS
     return (*always, "n_head", *widths, *indexer)
 
 
@@ -6545,12 +6599,12 @@ def warn_of_reading(models: Iterable[Model]) -> None:
             diagnose("warning", f"{value_text(model)}: {note}")
 
 
-def with_warnings(sweep: Sweep) -> Outcomes:
-    """The outcomes, with warnings on standard error; InputError if none can be."""
+def with_warnings(sweep: Sweep, outcomes: Outcomes) -> Outcomes:
+    """Outcomes of a sweep, with warnings on standard error; InputError if none can be."""
     first_reason = ""
     answered = 0
     misfits = 0
-    for outcome in with_progress(outcomes_of(sweep), sweep.total):
+    for outcome in with_progress(outcomes, sweep.total):
         if isinstance(outcome, Refusal):
             first_reason = first_reason or outcome.reason
             if sweep.total > 1:
@@ -6674,7 +6728,10 @@ def run(argv: Sequence[str] | None) -> Lines:
             view = "summary"
         else:
             view = "report"
-        yield from VIEWS[view](sweep, with_warnings(sweep))
+        outcomes = outcomes_of(sweep)
+        if view == "report":
+            outcomes = reported(outcomes)
+        yield from VIEWS[view](sweep, with_warnings(sweep, outcomes))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

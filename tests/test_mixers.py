@@ -243,6 +243,8 @@ class States(MixerTest):
             ({"window": 9, "chunk": 9}, "Model.chunk has no meaning beside window"),
             ({"index_topk": 9}, "Model.index_n_head is missing: index_topk needs it"),
             ({"n_layer_index": 2}, "Model.index_topk is missing: n_layer_index needs it"),
+            ({"state_groups": 3}, "Model.state_groups must divide n_head_state 4, not 3"),
+            ({"n_layer_full": 0, "index_topk": 9}, "Model.index_topk has no meaning without full"),
             (
                 {"index_n_head": 2, "index_dim_head": 4, "index_topk": 9, "n_layer_indexed": 3},
                 "Model.n_layer_index must be at most n_layer_indexed",
@@ -256,11 +258,33 @@ class States(MixerTest):
             path = self.written(json.dumps({"GPU": H100, "Model": model}))
             self.assertIn(f"Model.{key} is missing", self.refusal("--config", path, *flags))
 
-    def test_states_of_no_heads(self) -> None:
-        model = {**LLAMA_8B, "n_layer_state": 3}
-        path = self.written(json.dumps({"GPU": H100, "Model": model}))
-        error = self.refusal("--config", path, "--fused")
-        self.assertIn("Model.n_head_state is missing: n_layer_state needs it", error)
+    def test_layers_of_nothing(self) -> None:
+        for changes, expected in (
+            ({"n_layer_state": 3}, "Model.n_head_state is missing: n_layer_state needs it"),
+            ({"state_dtype": "bf16"}, "Model.n_layer_state is missing: state_dtype needs it"),
+            ({"n_layer_full": 0}, "Model.n_layer_full must be at least 1 where no other layer has"),
+            (
+                {"n_layer_state": 3, "conv_channels": 8, "conv_width": 1},
+                "Model.conv_width must be at least 2 where there is no state, not 1",
+            ),
+        ):
+            with self.subTest(changes):
+                path = self.written(json.dumps({"GPU": H100, "Model": {**LLAMA_8B, **changes}}))
+                self.assertIn(expected, self.refusal("--config", path, "--fused"))
+
+    def test_a_convolution_beside_heads_that_do_not_divide_it(self) -> None:
+        """3 layers of 7 heads of 16 x 8, and of 3 rows of 30 channels, in 32 bits."""
+        model = {**SMALL_STATES, "n_layer": 3, "n_head_state": 7, "conv_channels": 30}
+        record = self.record(model, "--fused --dtype fp32 --split head")
+        self.assertEqual(record["gpu_cache_bytes"], 3 * 4 * (7 * 128 + 90))
+
+    def test_a_wide_convolution_computes(self) -> None:
+        """However wide: no kernel is faster than the GPU computes."""
+        model = {**SMALL_STATES, "conv_width": 1_000_000}
+        flags = "--fused --dtype bf16 --gen 0 --seq 1000"
+        (state,) = layers_of(self.record(model, flags, NO_OVERHEAD), "state")
+        least_s = 2 * 1_000_000 * 96 * 1000 / 989.5e12
+        self.assertGreaterEqual(state["kernels"][-1]["total_s"], least_s)
 
     def test_chunked_algorithm_of_a_prompt(self) -> None:
         """4 heads of 16 x 8, 1,000 tokens, chunk 64: delta 6 x 128 + 128 x 64 FLOPs a head, additive
@@ -285,6 +309,14 @@ class States(MixerTest):
         self.assertIn("--fused False: state layers run fused alone", error)
         error = self.refusal("--config", path, "--format", "report")
         self.assertIn("--format report has no state layers: --format summary", error)
+        flags = ("--set", "GPU.memory=1e-9", "--format", "report")  # nor a warning before
+        error = self.refusal("--config", path, *flags)
+        self.assertIn("--format report has no state layers: --format summary", error)
+        models = ("--model", "llama-3.1-8b,qwen3-next-80b-a3b")
+        out = self.answer("--gpu", "h100-sxm", *models, "--format", "report")
+        self.assertIn("Model: llama-3.1-8b\n", out)
+        refusal = "qwen3-next-80b-a3b: --format report has no state layers: --format summary\n"
+        self.assertTrue(out.endswith(refusal), out)
         out = self.answer("--config", path)
         self.assertIn("3 state layers: 4 heads of 16 x 8, convolution of 96 channels", out)
         self.assertIn(", state 9.6 KB each sequence", out)  # 3 x (2,048 + 3 x 96 x 4), all in fp32
@@ -570,6 +602,21 @@ class Dialects(MixerTest):
                 self.assertEqual(layer["topk"], 2048)
                 self.assertEqual(layer["kernels"][0]["bytes"], 4096 * 256)
 
+    def test_names_for_fewer_layers_than_there_are(self) -> None:
+        blocks = {
+            "block_configs": [{"attention": {"n_heads_in_group": 4}}] * 4,
+            "layer_types": ["minimax_m3_sparse"],
+            "sparse_attention_config": {
+                "sparse_num_index_heads": 4,
+                "sparse_index_dim": 64,
+                "sparse_topk_blocks": 4,
+                "sparse_block_size": 64,
+            },
+        }
+        self.assertEqual(
+            self.kinds({**SMALL_LLAMA, "head_dim": 64, **blocks}), [("full", 3), ("indexed", 1)]
+        )
+
     def test_caches_across_layers(self) -> None:
         """Hunyuan's first of each two layers keeps rows: half the cache, all of the reading."""
         plain = self.published(SMALL_LLAMA, "--seq 100")
@@ -614,6 +661,35 @@ class Dialects(MixerTest):
             with self.subTest(said):
                 record = self.published({**bailing, **said}, "--seq 100")
                 self.assertEqual(record["state_bytes"], size)
+
+    def test_what_a_file_says_is_taken_or_refused(self) -> None:
+        """Values that no class would take, where silence has a meaning."""
+        hybrid = {
+            **SMALL_LLAMA,
+            "model_type": "falcon_h1",
+            "mamba_d_ssm": 64,
+            "mamba_n_heads": 4,
+            "mamba_d_head": 16,
+            "mamba_n_groups": 1,
+            "mamba_d_state": 8,
+            "mamba_d_conv": 4,
+        }
+        self.assertTrue(layers_of(self.published(hybrid, ""), "state"))
+        for key in ("mamba_d_ssm", "mamba_d_head", "mamba_ssm_dtype", "mamba_ssm_cache_dtype"):
+            for value in ("x", 1.5, -5, True, [1]):
+                with self.subTest(key, value=value):
+                    path = self.written(json.dumps({**hybrid, key: value}))
+                    error = self.refusal("--gpu", "h100-sxm", "--model", path)
+                    self.assertIn(f"{key} must be", error)
+        convolutions = {
+            **SMALL_LLAMA,
+            "model_type": "lfm2",
+            "layer_types": ["conv", "full_attention"] * 2,
+            "conv_L_cache": 1,
+        }
+        path = self.written(json.dumps(convolutions))
+        error = self.refusal("--gpu", "h100-sxm", "--model", path)
+        self.assertIn("a convolution over 1 token keeps nothing", error)
 
     def test_states_in_16_bits(self) -> None:
         narrow = {**QWEN3_NEXT, "mamba_ssm_dtype": "bfloat16"}
@@ -670,6 +746,26 @@ class Measurements(MixerTest):
         grouped = "phase,batch,seq,n_head,n_kv_head,dim_head,index_n_head,index_dim_head,index_topk"
         out = self.report(f"{grouped},latency_us\ndecode,64,65536,64,8,128,4,128,2048,99\n", H100)
         self.assertIn("bound only", out)
+
+    def test_a_part_of_an_indexer(self) -> None:
+        head = "phase,batch,seq,n_head,n_kv_head,dim_head,latency_us"
+        for columns, values, expected in (
+            ("index_n_head,index_dim_head", "4,128", "has no column index_topk"),
+            (
+                "index_n_head,index_topk,index_dim_head",
+                "4,,128",
+                "index_topk must be a whole number",
+            ),
+            (
+                "index_n_head,index_topk,index_dim_head,window",
+                "4,99,128,9",
+                "window has no meaning",
+            ),
+        ):
+            with self.subTest(columns):
+                text = f"{head},{columns}\ndecode,64,65536,64,8,128,99,{values}\n"
+                path = self.written(text, "m.csv")
+                self.assertIn(expected, self.refusal("--measured", path, "--gpu", "h100-sxm"))
 
     def test_more_new_tokens_than_keys(self) -> None:
         text = "phase,batch,seq,n_head,n_kv_head,dim_head,query,latency_us\ndecode,1,8,8,8,64,9,9\n"
