@@ -5606,10 +5606,9 @@ def ticks(low: float, high: float) -> list[float]:
     tenths = [f"{n / 10}" for n in range(10, 100)]
     inside: list[float] = []
     for steps in (["1"], ["1", "2", "5"], ["1", "1.5", "2", "3", "5", "7"], tenths):
-        values = [float(f"{step}e{power}") for power, step in itertools.product(powers, steps)]
-        inside = [value for value in values if low <= value <= high]
-        if len(inside) >= 3:
-            break
+        if len(inside) < 3:
+            values = [float(f"{step}e{power}") for power, step in itertools.product(powers, steps)]
+            inside = [value for value in values if low <= value <= high]
     return inside[:: ceil_div(len(inside), 10)]
 
 

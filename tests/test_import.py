@@ -785,6 +785,12 @@ MIXERS: list[tuple[str, Config, int, list[int]]] = [
         [8 * 32, 16 * 8, 4 * 16 + 16, 16 * 7, 16 + 16, 16 * 3, 16, 1 + 3 + 3],
     ),
     (
+        "jamba: as with a rank of 1, which is hidden / 16",
+        {**MAMBA, **MAMBA_1, "mamba_dt_rank": "auto"},
+        ONE_OF_TWO,
+        [679],
+    ),
+    (
         "bamba: z, x B C and dt; out; convolution and bias; A, D and dt; norm",
         {**MAMBA, **MAMBA_2},
         ONE_OF_TWO,
