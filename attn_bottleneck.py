@@ -2310,6 +2310,13 @@ def together(figures: Figures, keys: Sequence[str]) -> bool:
     return bool(there)
 
 
+def refuse_keys(figures: Figures, keys: Sequence[str], reason: str) -> None:
+    """InputError where one of these keys is there, by a reason that names the {key}."""
+    for key in keys:
+        if key in figures:
+            raise InputError(reason.format(key=key))
+
+
 STATE_KEYS = (
     "n_head_state",
     "conv_channels",
@@ -2325,9 +2332,7 @@ def made_states(figures: Figures, n_layer: int, beside: int) -> list[Layers]:
     has_state = together(figures, ("n_head_state", "dim_k_state", "dim_v_state"))
     has_convolution = together(figures, ("conv_channels", "conv_width"))
     if not n_layer:
-        for key in STATE_KEYS:
-            if key in figures:
-                raise InputError(f"Model.n_layer_state is missing: {key} needs it")
+        refuse_keys(figures, STATE_KEYS, "Model.n_layer_state is missing: {key} needs it")
         return []
     if not has_state and not has_convolution:
         raise InputError("Model.n_head_state is missing: n_layer_state needs it")
@@ -2361,9 +2366,7 @@ INDEX_KEYS = ("index_n_head", "index_dim_head", "index_topk", "n_layer_index", "
 def made_full(figures: Figures, n_layer: int) -> list[Layers]:
     """Layers that see all keys, and of those the ones that read the best that an indexer finds."""
     if not n_layer:
-        for key in INDEX_KEYS:
-            if key in figures:
-                raise InputError(f"Model.{key} has no meaning without full layers")
+        refuse_keys(figures, INDEX_KEYS, "Model.{key} has no meaning without full layers")
         return []
     attention = made_mixer(figures, figures["n_head"], Mask())
     indexed = 0
@@ -2382,9 +2385,7 @@ def made_full(figures: Figures, n_layer: int) -> list[Layers]:
         layers.append(Layers(owners, IndexedAttention(attention, indexer)))
         layers.append(Layers(indexed - owners, IndexedAttention(attention, indexer, owner=False)))
     else:
-        for key in ("n_layer_index", "n_layer_indexed"):
-            if key in figures:
-                raise InputError(f"Model.index_topk is missing: {key} needs it")
+        refuse_keys(figures, INDEX_KEYS, "Model.index_topk is missing: {key} needs it")
     layers.insert(0, Layers(n_layer - indexed, attention))
     return [kind for kind in layers if kind.n_layer]
 
@@ -2440,9 +2441,9 @@ def made_model(
 ) -> Model:
     """A model of figures in base units; InputError for those that contradict each other."""
     latent = "kv_lora_rank" in figures
-    for key in ("dim_head", "n_kv_head"):
-        if latent and key in figures:
-            raise InputError(f"Model.{key} has no meaning beside kv_lora_rank")
+    if latent:
+        reason = "Model.{key} has no meaning beside kv_lora_rank"
+        refuse_keys(figures, ("dim_head", "n_kv_head"), reason)
     for key in LATENT_KEYS if latent else ["dim_head"]:
         if key not in figures:
             raise InputError(f"Model.{key} is missing")
