@@ -10,7 +10,17 @@ import json
 import unittest
 from typing import Any
 
-from tests.support import H100, LLAMA_8B, NO_OVERHEAD, SHARED, CaseTest, json_of, needs_shared, run
+from tests.support import (
+    BASE,
+    H100,
+    LLAMA_8B,
+    NO_OVERHEAD,
+    SHARED,
+    CaseTest,
+    json_of,
+    needs_shared,
+    run,
+)
 
 # Qwen3-Next-80B-A3B, as published: every fourth of 48 layers is full, the others gated delta nets.
 QWEN3_NEXT: dict[str, Any] = {
@@ -535,7 +545,7 @@ class Words(MixerTest):
 
     def test_convolutions_alone(self) -> None:
         """LFM2: of 512 channels the last two inputs are kept, 2 bytes each, in 2 of 4 layers."""
-        lfm2 = {**SMALL_LLAMA, "model_type": "lfm2", "full_attn_idxs": [1, 3], "conv_L_cache": 3}
+        lfm2 = {**BASE, "model_type": "lfm2", "full_attn_idxs": [1, 3], "conv_L_cache": 3}
         record = self.published(lfm2, "--seq 100")
         self.assertEqual(record["state_bytes"], 2 * 2 * 512 * 2)
         out = run("--gpu", "h100-sxm", "--model", self.written(json.dumps(lfm2))).out
@@ -545,16 +555,6 @@ class Words(MixerTest):
         path = self.written(json.dumps(DEEPSEEK_V4))
         flags = ("--gpu", "h100-sxm", "--model", path, "--split", "head", "--ngpu", "3")
         self.assertIn("3 GPUs do not share 128 heads, 1 K/V", self.refusal(*flags))
-
-
-SMALL_LLAMA: dict[str, Any] = {
-    "model_type": "llama",
-    "vocab_size": 9,
-    "num_hidden_layers": 4,
-    "hidden_size": 512,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 2,
-}
 
 
 class Dialects(MixerTest):
@@ -579,7 +579,7 @@ class Dialects(MixerTest):
 
     def test_minimax_m3(self) -> None:
         """The best 16 blocks of 128 keys by 4 index heads of 128, in half of the layers."""
-        m3 = {**SMALL_LLAMA, "model_type": "minimax_m3_vl_text", "head_dim": 64}
+        m3 = {**BASE, "model_type": "minimax_m3_vl_text", "head_dim": 64}
         sparse = {
             "sparse_num_index_heads": 4,
             "sparse_index_dim": 128,
@@ -614,13 +614,13 @@ class Dialects(MixerTest):
             },
         }
         self.assertEqual(
-            self.kinds({**SMALL_LLAMA, "head_dim": 64, **blocks}), [("full", 3), ("indexed", 1)]
+            self.kinds({**BASE, "head_dim": 64, **blocks}), [("full", 3), ("indexed", 1)]
         )
 
     def test_caches_across_layers(self) -> None:
         """Hunyuan's first of each two layers keeps rows: half the cache, all of the reading."""
-        plain = self.published(SMALL_LLAMA, "--seq 100")
-        cla = {**SMALL_LLAMA, "use_cla": True, "cla_share_factor": 2}
+        plain = self.published(BASE, "--seq 100")
+        cla = {**BASE, "use_cla": True, "cla_share_factor": 2}
         shared = self.published(cla, "--seq 100")
         self.assertEqual(shared["cache_bytes"] * 2, plain["cache_bytes"])
         self.assertEqual(shared["kv_read_bytes"], plain["kv_read_bytes"])
@@ -628,8 +628,8 @@ class Dialects(MixerTest):
     def test_parameters_of_layers_that_borrow(self) -> None:
         """Two of 4 layers have no weights of keys and values: 2 heads of 64 each, from 512."""
         sizes = {"hidden_act": "silu", "intermediate_size": 9}
-        plain = self.published({**SMALL_LLAMA, **sizes}, "")
-        cla = {**SMALL_LLAMA, **sizes, "use_cla": True, "cla_share_factor": 2}
+        plain = self.published({**BASE, **sizes}, "")
+        cla = {**BASE, **sizes, "use_cla": True, "cla_share_factor": 2}
         before = plain["inputs"]["model"]["params_b"]
         after = self.published(cla, "")["inputs"]["model"]["params_b"]
         self.assertEqual(before - after, 2 * 512 * 2 * 2 * 64)
@@ -644,7 +644,7 @@ class Dialects(MixerTest):
     def test_bailing(self) -> None:
         """V2.5 is lightning attention, V3 Kimi's: a state of 8 x 64 x 64, and a convolution."""
         bailing = {
-            **SMALL_LLAMA,
+            **BASE,
             "model_type": "bailing_hybrid",
             "kv_lora_rank": 64,
             "qk_rope_head_dim": 16,
@@ -665,7 +665,7 @@ class Dialects(MixerTest):
     def test_what_a_file_says_is_taken_or_refused(self) -> None:
         """Values that no class would take, where silence has a meaning."""
         hybrid = {
-            **SMALL_LLAMA,
+            **BASE,
             "model_type": "falcon_h1",
             "mamba_d_ssm": 64,
             "mamba_n_heads": 4,
@@ -682,7 +682,7 @@ class Dialects(MixerTest):
                     error = self.refusal("--gpu", "h100-sxm", "--model", path)
                     self.assertIn(f"{key} must be", error)
         convolutions = {
-            **SMALL_LLAMA,
+            **BASE,
             "model_type": "lfm2",
             "layer_types": ["conv", "full_attention"] * 2,
             "conv_L_cache": 1,
