@@ -761,10 +761,21 @@ MAMBA = {"mamba_expand": 2, "mamba_d_state": 3, "mamba_d_conv": 4}
 MAMBA_1 = {"attn_layer_period": 2, "attn_layer_offset": 1, "mamba_dt_rank": 1, "num_experts": 1}
 MAMBA_2 = {"attn_layer_indices": [1], "mamba_n_heads": 4, "mamba_n_groups": 1, "mamba_d_head": 4}
 KDA = {"num_heads": 2, "head_dim": 3, "short_conv_kernel_size": 4}
+COMPRESSED = {
+    "compress_ratios": [4, 128],
+    "head_dim": 6,
+    "qk_rope_head_dim": 2,
+    "q_lora_rank": 3,
+    "o_lora_rank": 2,
+    "o_groups": 2,
+    "index_n_heads": 3,
+    "index_head_dim": 5,
+    "index_topk": 7,
+}
 ONE_OF_TWO = PLAIN - ATTENTION // 2
 ONE_LATENT_OF_TWO = EMBEDDINGS + DENSE + 8 * 64 + LATENT_KV
-# A first layer with a state in TINY: the keys that say so, all parameters but the mixer's, and
-# the mixer's, part by part.
+# Other mixers in TINY, mostly in the first of its layers: the keys that say so, all parameters but
+# theirs, and theirs, part by part.
 MIXERS: list[tuple[str, Config, int, list[int]]] = [
     (
         "olmo_hybrid: q k v gate, two numbers a head, out; convolution; A and dt, norm",
@@ -801,6 +812,27 @@ MIXERS: list[tuple[str, Config, int, list[int]]] = [
         {**LINEAR_FIRST, "num_experts": 0},
         ONE_OF_TWO,
         [3 * 8 * 8, 8 * 8, 8 * 8, 8],
+    ),
+    (
+        "deepseek_v4: in both layers queries by way of 3, K = V, outputs by way of 2 x 2, sinks; "
+        "rows of 4 tokens and their places, of the indexer, too, and its queries and weights; "
+        "rows of 128",
+        COMPRESSED,
+        EMBEDDINGS + DENSE,
+        [
+            *(
+                2 * 8 * 3,
+                2 * 3,
+                2 * 3 * 2 * 6,
+                2 * 8 * 6,
+                2 * 6,
+                2 * 2 * 2 * 6,
+                2 * 2 * 2 * 8,
+                2 * 2,
+            ),
+            *(2 * 8 * 12, 4 * 12, 6, 2 * 8 * 10, 4 * 10, 5, 3 * 3 * 5, 8 * 3),
+            *(2 * 8 * 6, 128 * 6, 6),
+        ],
     ),
     (
         "lfm2: in, out; convolution",
@@ -919,7 +951,7 @@ class Rules(ScriptTest):
                 self.assertEqual(parameters_of(model), (total, active))
                 self.assertEqual(model.figures["hidden_size"], 8)
 
-    def test_parameters_of_mixers_with_a_state(self) -> None:
+    def test_parameters_of_mixers(self) -> None:
         for name, keys, others, mixer in MIXERS:
             with self.subTest(name):
                 model = imported({**TINY, **keys, "model_type": name.split(":")[0]})
