@@ -668,6 +668,7 @@ FOUR_WIDE = EMBEDDINGS // 2 + ATTENTION + 2 * 2 * 8 * 32  # and a tied embedding
 LATENT_KV = 8 * 40 + 32 * 2 * 40 + 2 * 16 * 8
 LATENT_PLAIN = EMBEDDINGS + DENSE + 2 * (8 * 64 + LATENT_KV)
 LATENT_RANK_5 = EMBEDDINGS + DENSE + 2 * (5 * 8 + 5 * 64 + LATENT_KV)
+INDEXER = {"index_n_heads": 3, "index_head_dim": 4, "index_topk": 7}
 EXPERTS = {"num_experts": 4, "num_experts_per_tok": 1, "moe_intermediate_size": 4}
 EXPERT = 3 * 8 * 4
 ROUTER = 4 * 8
@@ -695,6 +696,12 @@ COUNTED: list[tuple[str, Config, int | None, int | None]] = [
         FOUR_WIDE,
     ),
     ("latent", {**LATENT, "q_lora_rank": 5}, LATENT_RANK_5, LATENT_RANK_5),
+    (
+        "an indexer: queries from latents, keys and their norm, a weight a head",
+        {**LATENT, "q_lora_rank": 5, "model_type": "deepseek_v32", **INDEXER},
+        LATENT_RANK_5 + 2 * (5 * 3 * 4 + 8 * 4 + 2 * 4 + 8 * 3),
+        LATENT_RANK_5 + 2 * (5 * 3 * 4 + 8 * 4 + 2 * 4 + 8 * 3),
+    ),
     ("latent, queries as they are", LATENT, LATENT_PLAIN, LATENT_PLAIN),
     ("experts everywhere", EXPERTS, SPARSE + 2 * 4 * EXPERT, SPARSE + 2 * EXPERT),
     (
