@@ -3133,14 +3133,7 @@ def refuse_unread(config: Config) -> None:
         raise InputError("no vocab_size: not the config of a language model")
     for key, value in config.items():
         one_a_layer = isinstance(value, list) and len(value) == count_at(config, "n_layer")
-        says_nothing = value in (
-            None,
-            False,
-            1,
-            -1,
-            [],
-            {},
-        )  # a bare true counts nothing either
+        says_nothing = value in (None, 0, 1, -1, [], {})  # False is 0 and True is 1 here
         suspect = one_a_layer or (not says_nothing and re.search(TELLING, key))
         if suspect and not is_read(key, value) and not re.search(HARMLESS, key):
             model_type = f"model_type {quoted(config.get('model_type'))}"

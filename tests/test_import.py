@@ -944,6 +944,12 @@ class Rules(ScriptTest):
             with self.subTest(key):
                 self.assert_refused({**UNKNOWN, key: value}, f"{key} {quoted} may change its")
 
+    def test_values_that_say_nothing(self) -> None:
+        for value in (None, False, True, 0, 1, -1, [], {}):
+            with self.subTest(value=value):
+                model = imported({**UNKNOWN, "tpa_rank": value})
+                self.assert_layers(model, [full(4, "8/2 x 64")])
+
     def assert_refused(self, config: Any, expected: str) -> None:
         error = self.refusal("--model", self.written(json.dumps(config)))
         self.assertIn("error: --model ", error)

@@ -282,6 +282,11 @@ class States(MixerTest):
                 path = self.written(json.dumps({"GPU": H100, "Model": {**LLAMA_8B, **changes}}))
                 self.assertIn(expected, self.refusal("--config", path, "--fused"))
 
+    def test_a_state_without_a_convolution_is_one_kernel(self) -> None:
+        model = {key: SMALL_STATES[key] for key in SMALL_STATES if not key.startswith("conv")}
+        (state,) = layers_of(self.record(model, "--fused --dtype bf16"), "state")
+        self.assertEqual([kernel["name"] for kernel in state["kernels"]], ["state"])
+
     def test_a_convolution_beside_heads_that_do_not_divide_it(self) -> None:
         """3 layers of 7 heads of 16 x 8, and of 3 rows of 30 channels, in 32 bits."""
         model = {**SMALL_STATES, "n_layer": 3, "n_head_state": 7, "conv_channels": 30}
