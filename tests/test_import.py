@@ -945,7 +945,8 @@ class Rules(ScriptTest):
                 self.assert_refused({**UNKNOWN, key: value}, f"{key} {quoted} may change its")
 
     def test_values_that_say_nothing(self) -> None:
-        for value in (None, False, True, 0, 1, -1, [], {}):
+        values: list[Any] = [None, False, True, 0, 1, -1, [], {}]
+        for value in values:
             with self.subTest(value=value):
                 model = imported({**UNKNOWN, "tpa_rank": value})
                 self.assert_layers(model, [full(4, "8/2 x 64")])

@@ -318,6 +318,13 @@ class States(MixerTest):
                 (state,) = layers_of(self.record({**SMALL_STATES, **changes}, flags), "state")
                 self.assertEqual(state["kernels"][0]["extra_flops"], 1000 * (chunked - counted))
 
+    def test_a_published_prompt_runs_in_chunks_of_64(self) -> None:
+        """A head of 128 x 128: 6 x 16,384 FLOPs a token and 2 x 64 x 5 x 128, for 7 x 16,384."""
+        record = self.published(QWEN3_NEXT, "--gen 0 --seq 1000")
+        (state,) = layers_of(record, "state")
+        extra_flops = 1000 * 32 * (2 * 64 * 5 * 128 - 128 * 128)
+        self.assertEqual(state["kernels"][0]["extra_flops"], extra_flops)
+
     def test_runs_fused_alone(self) -> None:
         path = self.written(json.dumps({"GPU": H100, "Model": SMALL_STATES}))
         error = self.refusal("--config", path, "--fused", "False")
