@@ -121,6 +121,9 @@ Units
             self.assertIn(f"\n{name} ", gpus)
         for name in ("gpt3-175b", "deepseek-v3", "nemotron-3-nano-30b-a3b"):
             self.assertIn(f"\n{name} ", models)
+        # 79.67e9 by the facts, 80 by its name; three of four layers are gated delta nets.
+        line = r"(?m)^qwen3-next-80b-a3b +79\.67e9 parameters; 12 full, 36 state$"
+        self.assertRegex(models, line)
 
     def test_rows_are_aligned_and_parse(self) -> None:
         for table in (ab.GPUS, ab.MODELS):
