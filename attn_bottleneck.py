@@ -738,6 +738,15 @@ def overlapped(compute_s: float, memory_s: float, overhead_s: float) -> Terms:
     )
 
 
+def attained_flops(rates: Rates) -> float:
+    return rates.compute * rates.constants.compute_efficiency
+
+
+def wave_count(kernel: KernelShare, rates: Rates) -> int:
+    """How often every multiprocessor takes one of a kernel's pieces."""
+    return math.ceil(kernel.pieces / rates.constants.multiprocessors)
+
+
 def attention_estimate(kernel: KernelShare, rates: Rates) -> Terms:
     """At the part of the datasheet's FLOP/s and bytes/s that measured kernels reach. They overlap
     computing and reading little, but for absorbed latent attention, and exponentials with FLOPs.
@@ -746,7 +755,7 @@ def attention_estimate(kernel: KernelShare, rates: Rates) -> Terms:
     """
     constants = rates.constants
     multiprocessors = constants.multiprocessors
-    attained_compute = rates.compute * constants.compute_efficiency
+    attained_compute = attained_flops(rates)
     exponential_s = kernel.exponentials / (constants.exponentials * multiprocessors)
     # A multiprocessor works on the tail alone.
     tail_s = kernel.tail_flops * multiprocessors / attained_compute
@@ -777,10 +786,6 @@ def state_bandwidth(rates: Rates) -> float:
     return rates.memory * efficiency
 
 
-def attained_flops(rates: Rates) -> float:
-    return rates.compute * rates.constants.compute_efficiency
-
-
 def state_step_estimate(kernel: KernelShare, rates: Rates) -> Terms:
     """A few new tokens: the state is read once, and written after every token."""
     moved = kernel.bytes + kernel.extra_bytes
@@ -801,8 +806,8 @@ def state_prompt_estimate(kernel: KernelShare, rates: Rates) -> Terms:
         moved += kernel.extra_bytes
     else:
         start_s = STATE_PROMPT_START_S
-        waves = math.ceil(kernel.pieces / constants.multiprocessors)
-        chain_s = waves * (STATE_WAVE_S + kernel.steps * constants.state_chunk_s)
+        chunks_s = STATE_WAVE_S + kernel.steps * constants.state_chunk_s
+        chain_s = wave_count(kernel, rates) * chunks_s
     memory_s = moved / state_bandwidth(rates)
     waiting_s = max(0.0, chain_s - max(compute_s, memory_s))
     return overlapped(compute_s, memory_s, start_s + waiting_s)
@@ -830,10 +835,9 @@ def sparse_prompt_estimate(kernel: KernelShare, rates: Rates) -> Terms:
     efficiency = constants.sparse_efficiency
     if efficiency is None:
         efficiency = constants.compute_efficiency
-    waves = math.ceil(kernel.pieces / constants.multiprocessors)
     padded_flops = (kernel.flops + kernel.extra_flops) / kernel.pieces
     wave_flops = padded_flops * constants.multiprocessors
-    compute_s = waves * wave_flops / (rates.compute * efficiency)
+    compute_s = wave_count(kernel, rates) * wave_flops / (rates.compute * efficiency)
     memory_s = kernel.bytes / (rates.memory * constants.bandwidth_efficiency)
     return overlapped(compute_s, memory_s, SPARSE_START_S)
 
@@ -856,8 +860,7 @@ def top_k_s(kernel: KernelShare, rates: Rates) -> float:
     """Seconds in which multiprocessors take the best keys of rows, the pieces, of so many keys, the
     steps.
     """
-    waves = math.ceil(kernel.pieces / rates.constants.multiprocessors)
-    return waves * kernel.steps * TOP_K_KEY_S
+    return wave_count(kernel, rates) * kernel.steps * TOP_K_KEY_S
 
 
 def index_step_estimate(kernel: KernelShare, rates: Rates) -> Terms:
@@ -870,8 +873,7 @@ def index_step_estimate(kernel: KernelShare, rates: Rates) -> Terms:
 
 def top_k_prompt_estimate(kernel: KernelShare, rates: Rates) -> Terms:
     """The best keys of many rows: a wave of rows takes a start, and a time a key."""
-    waves = math.ceil(kernel.pieces / rates.constants.multiprocessors)
-    rows_s = waves * TOP_K_ROW_S + top_k_s(kernel, rates)
+    rows_s = wave_count(kernel, rates) * TOP_K_ROW_S + top_k_s(kernel, rates)
     memory_s = kernel.extra_bytes / rates.memory
     waiting_s = max(0.0, rows_s - memory_s)
     return overlapped(0.0, memory_s, TOP_K_START_S + waiting_s)
@@ -1592,6 +1594,13 @@ class Indexer(NamedTuple):
         )
         return [scoring, best]
 
+    def before(self, form: Form, work: Workload, rows: int, pairs: int) -> Form:
+        """A form whose attention reads what this finds: as `kernels`."""
+        return form._replace(
+            kernels=[*self.kernels(work, rows, pairs), *form.kernels],
+            candidate_bytes=work.new_tokens * self.topk * 8,
+        )
+
     def parameters(self, hidden: int, query_rank: int | None) -> int | None:
         """Of DeepSeek's indexer: queries from latents, keys, their norm, weights of heads."""
         if not query_rank:
@@ -1613,6 +1622,18 @@ def sparse_kernel(kernel: Kernel, work: Workload, most: int) -> Kernel:
         estimate=sparse_prompt_estimate,
         extra_flops=max(0, padded_flops - kernel.flops),
         pieces=work.new_tokens,
+    )
+
+
+def sparse_form(shape: HeadShape, operands: Operands, work: Workload, most: int) -> Form:
+    """Attention of each new token to `most` keys of its own, in one kernel."""
+    tiling = attention_tiling(shape, operands, work, most)
+    return Form(
+        shape=shape,
+        operands=operands,
+        kernels=[sparse_kernel(fused_kernel(operands, tiling), work, most)],
+        query_bits=travelling_query_bits(shape, work),
+        key_bits=8 * operands.kv_bytes,
     )
 
 
@@ -1696,32 +1717,22 @@ class IndexedAttention(NamedTuple):
             return self.attention.forms(work)
         rows = min(work.seq, most)
         row_bytes = work.batch * ceil_div(rows * self.row_bits(work), 8)
-        shape = HeadShape(self.n_head, self.n_kv_head, self.dim_qk, self.output_width)
         mask = Mask(window=most)
         if isinstance(self.attention, LatentAttention):
             shape = self.attention.absorbed_shape()
             operands = attention_operands(shape, mask, work, work.kv_dtype, "absorbed")
             operands = operands._replace(k_bytes=row_bytes, v_bytes=row_bytes)
         else:
-            shape = shape._replace(dim_v=self.attention.dim_v)
+            shape = HeadShape(self.n_head, self.n_kv_head, self.dim_qk, self.attention.dim_v)
             operands = attention_operands(shape, mask, work, work.kv_dtype, None)
             keys_bytes = row_bytes * self.dim_qk // (self.dim_qk + shape.dim_v)
             operands = operands._replace(k_bytes=keys_bytes, v_bytes=row_bytes - keys_bytes)
         operands = operands._replace(read_rows=rows)
-        tiling = attention_tiling(shape, operands, work, most)
-        attention = sparse_kernel(fused_kernel(operands, tiling), work, most)
+        form = sparse_form(shape, operands, work, most)
+        if not self.owner:
+            return [form]
         pairs = causal_pairs(work.seq, work.query, 0)
-        indexing = self.indexer.kernels(work, work.seq, pairs) if self.owner else []
-        return [
-            Form(
-                shape=shape,
-                operands=operands,
-                kernels=[*indexing, attention],
-                query_bits=travelling_query_bits(shape, work),
-                key_bits=8 * row_bytes,
-                candidate_bytes=work.new_tokens * most * 8 if self.owner else 0,
-            )
-        ]
+        return [self.indexer.before(form, work, work.seq, pairs)]
 
 
 class CompressedAttention(NamedTuple):
@@ -1828,23 +1839,11 @@ class CompressedAttention(NamedTuple):
         compressed = work.seq // self.ratio if self.ratio else 0
         most = self.indexer.topk if self.indexer else compressed
         rows = min(work.seq, self.window) + min(compressed, most)
-        operands = self.operands(work, rows, most)
-        tiling = attention_tiling(shape, operands, work, rows)
-        attention = sparse_kernel(fused_kernel(operands, tiling), work, rows)
-        indexing = []
-        if self.indexer and compressed:
-            pairs = self.compressed_pairs(work, compressed)
-            indexing = self.indexer.kernels(work, compressed, pairs)
-        return [
-            Form(
-                shape=shape,
-                operands=operands,
-                kernels=[*indexing, attention],
-                query_bits=travelling_query_bits(shape, work),
-                key_bits=8 * operands.k_bytes,
-                candidate_bytes=work.new_tokens * most * 8 if indexing else 0,
-            )
-        ]
+        form = sparse_form(shape, self.operands(work, rows, most), work, rows)
+        if not self.indexer or not compressed:
+            return [form]
+        pairs = self.compressed_pairs(work, compressed)
+        return [self.indexer.before(form, work, compressed, pairs)]
 
 
 class StateRule(NamedTuple):
