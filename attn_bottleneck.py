@@ -3547,8 +3547,29 @@ def gated_delta_net(config: Config) -> StateMixer:
     )
 
 
+def kda_mixer(heads: int, dim: int, conv_width: int, gates: tuple[int, int]) -> StateMixer:
+    """Kimi delta attention (arXiv:2510.26692): a convolution each of queries, keys and values. The
+    weights of its gates come for each element of the hidden size, and others.
+    """
+    all_heads = heads * dim
+    for_each, others = gates
+    convolutions = 3 * conv_width * all_heads
+    return StateMixer(
+        n_head=heads,
+        dim_k=dim,
+        dim_v=dim,
+        conv_channels=3 * all_heads,
+        conv_width=conv_width,
+        rule="delta",
+        weights=(
+            4 * all_heads + heads + for_each,
+            convolutions + all_heads + heads + dim + others,
+        ),
+    )
+
+
 def kimi_delta(config: Config) -> StateMixer:
-    """Kimi delta attention (arXiv:2510.26692)."""
+    """Kimi-Linear's: two gates by way of a latent as wide as a head."""
     inner = config.get("linear_attn_config")
     heads_at = ("num_heads", "head_dim", "short_conv_kernel_size")
     if isinstance(inner, dict):
@@ -3557,17 +3578,7 @@ def kimi_delta(config: Config) -> StateMixer:
         heads = count_at(config, "kda_heads")
         dim = count_at(config, "kda_width")
         width = count_at(config, "conv_width")
-    all_heads = heads * dim
-    others = 2 * dim * all_heads + 3 * width * all_heads + all_heads + heads + dim
-    return StateMixer(
-        n_head=heads,
-        dim_k=dim,
-        dim_v=dim,
-        conv_channels=3 * all_heads,
-        conv_width=width,
-        rule="delta",
-        weights=(4 * all_heads + heads + 2 * dim, others),
-    )
+    return kda_mixer(heads, dim, width, gates=(2 * dim, 2 * dim * heads * dim))
 
 
 def lightning_attention(config: Config) -> StateMixer:
@@ -3591,20 +3602,8 @@ def bailing_mixer(config: Config) -> StateMixer:
         return lightning_attention(config)
     heads = count_at(config, "kda_heads", count_at(config, "n_head"))
     dim = count_at(config, "kda_width", count_at(config, "dim_head"))
-    all_heads = heads * dim
     width = count_at(config, "short_conv_kernel_size")
-    return StateMixer(
-        n_head=heads,
-        dim_k=dim,
-        dim_v=dim,
-        conv_channels=3 * all_heads,
-        conv_width=width,
-        rule="delta",
-        weights=(
-            6 * all_heads + heads,
-            3 * width * all_heads + all_heads + heads + dim,
-        ),
-    )
+    return kda_mixer(heads, dim, width, gates=(2 * heads * dim, 0))
 
 
 def mamba_2(config: Config) -> StateMixer:
