@@ -3464,15 +3464,18 @@ def compressed_parameters(
         return None
     hidden = sizes["hidden"]
     rank = sizes["q_lora_rank"]
-    outputs = (
-        sizes["o_lora_rank"] * n_head * dim + sizes["o_groups"] * sizes["o_lora_rank"] * hidden
-    )
-    total = hidden * rank + rank + rank * n_head * dim + hidden * dim + dim + outputs + n_head
-    if indexer:
+    output_rank = sizes["o_lora_rank"]
+    queries = hidden * rank + rank + rank * n_head * dim
+    keys = hidden * dim + dim
+    outputs = output_rank * n_head * dim + sizes["o_groups"] * output_rank * hidden
+    total = queries + keys + outputs + n_head  # of these one each, its sink
+    if indexer:  # rows overlap, its own likewise: twice the widths, and 8 places and a norm
         width = indexer.dim_head
-        total += 4 * hidden * dim + 9 * dim + 4 * hidden * width + 9 * width
-        return total + rank * indexer.n_head * width + hidden * indexer.n_head
-    return total + 2 * hidden * dim + 129 * dim if ratio else total
+        compressor = (4 * hidden + 9) * dim
+        index_compressor = (4 * hidden + 9) * width
+        index_queries = rank * indexer.n_head * width + hidden * indexer.n_head
+        return total + compressor + index_compressor + index_queries
+    return total + (2 * hidden + 129) * dim if ratio else total
 
 
 def compressed_mixer(config: Config, ratio: int) -> Mixer:
